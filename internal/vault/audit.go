@@ -1,0 +1,84 @@
+package vault
+
+import "time"
+
+// Action is what was done or tried, as the trail names it.
+type Action string
+
+// The actions.
+const (
+	ActionEnvironmentCreated  Action = "environment.created"
+	ActionAPIKeyCreated       Action = "api_key.created"
+	ActionAPIKeyRevoked       Action = "api_key.revoked"
+	ActionIntegrationCreated  Action = "integration.created"
+	ActionIntegrationUpdated  Action = "integration.updated"
+	ActionIntegrationDeleted  Action = "integration.deleted"
+	ActionSessionCreated      Action = "connect_session.created"
+	ActionSessionBound        Action = "connect_session.bound"
+	ActionSessionFailed       Action = "connect_session.failed"
+	ActionSessionRedeemed     Action = "connect_session.redeemed"
+	ActionLinkStarted         Action = "link.started"
+	ActionLinkFailed          Action = "link.failed"
+	ActionConnectionCreated   Action = "connection.created"
+	ActionConnectionImported  Action = "connection.imported"
+	ActionConnectionReconnect Action = "connection.reconnected"
+	ActionConnectionActivated Action = "connection.activated"
+	ActionConnectionUpdated   Action = "connection.updated"
+	ActionConnectionRefreshed Action = "connection.refreshed"
+	ActionConnectionVerified  Action = "connection.verified"
+	ActionRefreshFailed       Action = "connection.refresh_failed"
+	ActionConnectionCondemned Action = "connection.reconnect_required"
+	ActionConnectionRevoked   Action = "connection.revoked"
+	ActionConnectionDeleted   Action = "connection.deleted"
+	ActionBaseURLHeld         Action = "connection.base_url_held"
+	ActionHeadersRead         Action = "headers.read"
+	ActionCredentialRead      Action = "credential.read"
+	ActionIntegrationOpened   Action = "integration.opened"
+	ActionProviderTold        Action = "provider.told"
+	ActionAdminSignedIn       Action = "admin.signed_in"
+	ActionAdminSignedOut      Action = "admin.signed_out"
+	ActionRefused             Action = "refused"
+)
+
+// AuditEntry is one line of the trail. Its members are typed words and ids: no
+// free text comes in, so that no secret can.
+type AuditEntry struct {
+	ID            string
+	EnvironmentID string
+	At            time.Time
+	ActorKind     CallerKind
+	ActorID       string
+	Action        Action
+	Allowed       bool
+	ConnectionID  string
+	IntegrationID string
+	SessionID     string
+	// Reason is a stable word: a scope that was missing, a check that failed,
+	// a status reason.
+	Reason string
+	// Generation is the credential's generation after the action, 0 where it
+	// does not apply.
+	Generation int64
+	// Count is how many times, 1 for all but reads, which are gathered per
+	// key, connection and minute.
+	Count int64
+}
+
+// AuditFilter narrows the trail. Empty members do not narrow.
+type AuditFilter struct {
+	ConnectionID string
+	ActorID      string
+	Action       Action
+	Page         Page
+}
+
+// ReadCount is how often one key read one connection in one minute.
+type ReadCount struct {
+	EnvironmentID string
+	ActorID       string
+	ConnectionID  string
+	Action        Action
+	Minute        time.Time
+	LastAt        time.Time
+	Count         int64
+}

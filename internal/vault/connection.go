@@ -1,0 +1,112 @@
+package vault
+
+import "time"
+
+// Status is where a connection stands. The same words stand in SQL, JSON and
+// on the pages.
+type Status string
+
+// The statuses. A connection moves pending → active ⇄ reconnect_required, and
+// from any of them to revoked, which is the end.
+const (
+	// StatusPending is linked and not yet redeemed by the host: no headers.
+	StatusPending Status = "pending"
+	// StatusActive has a sealed credential that is believed to work.
+	StatusActive Status = "active"
+	// StatusReconnectRequired waits for the end user to link again. The sealed
+	// credential may still be there, for telling the provider on revocation.
+	StatusReconnectRequired Status = "reconnect_required"
+	// StatusRevoked has no ciphertext any more.
+	StatusRevoked Status = "revoked"
+)
+
+// The reasons beside a status, for people and for programs that decide.
+const (
+	ReasonInvalidGrant       = "invalid_grant"        // the provider refused the refresh token
+	ReasonOutcomeLost        = "refresh_outcome_lost" // a refresh was sent, its answer never arrived, and the token is spent
+	ReasonExpired            = "expired"              // past its life, and nothing to renew it with
+	ReasonRejected           = "rejected"             // the provider refuses the credential
+	ReasonIdentityChanged    = "identity_changed"     // a refresh came back for another account
+	ReasonNotRedeemed        = "not_redeemed"         // the host did not redeem the result in time
+	ReasonWrongEndUser       = "wrong_end_user"       // the host redeemed it for somebody else
+	ReasonReplaced           = "replaced"             // a candidate whose credential moved into the connection it mends
+	ReasonRevokedByCaller    = "revoked_by_caller"    // revoked over REST, by an admin or with its integration
+	ReasonBaseURLHeld        = "base_url_held"        // the provider names another API root than before; ours is kept
+	ReasonCredentialUnusable = "credential_unusable"  // what is stored makes no headers
+)
+
+// EndUser is the person whose account it is, as the host application names them.
+type EndUser struct {
+	ID    string `json:"id"`
+	Email string `json:"email,omitempty"`
+	Name  string `json:"name,omitempty"`
+}
+
+// Account is the linked account, as the provider names it.
+type Account struct {
+	ID    string `json:"id"`
+	Label string `json:"label"`
+}
+
+// Connection is one linked account without its secrets. Zero times mean
+// "never" or "not known".
+type Connection struct {
+	ID            string
+	EnvironmentID string
+	IntegrationID string
+	Integration   string // the integration's key
+	Provider      string
+	Method        string
+	Status        Status
+	StatusReason  string
+	// Generation counts up with every change of the credential, from 1.
+	Generation int64
+	EndUser    EndUser
+	Account    Account
+	BaseURL    string
+	Scopes     []string
+	// ExpiresAt is the end of what the headers carry; RefreshExpiresAt the end
+	// of what renews it.
+	ExpiresAt        time.Time
+	RefreshExpiresAt time.Time
+	// Renewable says that the credential can be renewed without the end user.
+	Renewable       bool
+	LastRefreshedAt time.Time
+	LastReadAt      time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	Tags            map[string]string
+	Metadata        map[string]any
+	ExternalID      string
+	// ReplacesID is set on a pending candidate that mends another connection
+	// once the host has redeemed it. Candidates are in no list.
+	ReplacesID string
+	// PendingUntil is when an unredeemed connection is revoked.
+	PendingUntil time.Time
+}
+
+// ConnectionFilter narrows a list. Empty members do not narrow.
+type ConnectionFilter struct {
+	Integration string // key
+	EndUserID   string
+	Status      Status
+	Tags        map[string]string // all of them must be there
+	// Query is looked for in id, external id, end user and account label,
+	// without regard to ASCII case.
+	Query string
+	Page  Page
+}
+
+// Page asks for a part of a list that is sorted newest first.
+type Page struct {
+	// Cursor is the id of the last item seen; empty starts at the newest.
+	Cursor string
+	// Limit is at most this many items, 1 to 200.
+	Limit int
+}
+
+// ConnectionPatch changes what the host may change; nil members stay.
+type ConnectionPatch struct {
+	Tags     *map[string]string
+	Metadata *map[string]any
+}

@@ -1,0 +1,62 @@
+package vault
+
+import "time"
+
+// Environment is the unit of isolation: every row, key and ciphertext belongs
+// to one.
+type Environment struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+	// Keyset is the environment's Tink keyset, wrapped by the master keyset.
+	Keyset []byte
+}
+
+// DefaultEnvironment is the one that exists from the first start.
+const DefaultEnvironment = "default"
+
+// Integration is a provider set up in an environment.
+type Integration struct {
+	ID            string
+	EnvironmentID string
+	Key           string
+	Provider      string
+	Title         string
+	ClientID      string
+	// ClientSecret is filled in by [Vault.OpenIntegration] and on the way in;
+	// reads of metadata leave it empty.
+	ClientSecret Secret
+	// HasClientSecret says whether one is sealed.
+	HasClientSecret bool
+	Scopes          []string
+	// Methods narrows what is offered, in order; empty offers all.
+	Methods   []string
+	Overrides Overrides
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Overrides point an integration at another instance of the service.
+// Empty members leave what the provider file says.
+type Overrides struct {
+	BaseURL          string   `json:"base_url,omitempty"`
+	Issuer           string   `json:"issuer,omitempty"`
+	AuthorizationURL string   `json:"authorization_url,omitempty"`
+	TokenURL         string   `json:"token_url,omitempty"`
+	RevocationURL    string   `json:"revocation_url,omitempty"`
+	JWKSURL          string   `json:"jwks_url,omitempty"`
+	SessionURL       string   `json:"session_url,omitempty"`
+	ResolveURL       string   `json:"resolve_url,omitempty"`
+	ResponseMode     string   `json:"response_mode,omitempty"`
+	AllowedHosts     []string `json:"allowed_hosts,omitempty"`
+}
+
+// IntegrationPatch changes an integration; nil members stay.
+type IntegrationPatch struct {
+	Title        *string
+	ClientID     *string
+	ClientSecret *Secret
+	Scopes       *[]string
+	Methods      *[]string
+	Overrides    *Overrides
+}

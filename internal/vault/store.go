@@ -1,0 +1,255 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// What a store answers with, beside faults of its own. They are matched by
+// errors.Is.
+var (
+	// ErrNotFound: no such row in that environment.
+	ErrNotFound = errors.New("not found")
+	// ErrDuplicate: a unique constraint says that it exists already.
+	ErrDuplicate = errors.New("already exists")
+	// ErrInUse: something refers to the row.
+	ErrInUse = errors.New("still referred to")
+)
+
+// ConnectionRow is a connection as it is stored: metadata in clear, secrets sealed.
+type ConnectionRow struct {
+	Connection
+	// Credential and Answer are sealed blobs; both nil once revoked.
+	Credential []byte
+	Answer     []byte
+	Lease      Lease
+}
+
+// Lease is the right to refresh one connection, held by one process for a
+// bounded time. Epoch counts up with every claim and fences late writers.
+type Lease struct {
+	Owner string
+	Epoch int64
+	// Until is in the database's own time, so that replicas need not agree on
+	// the clock. Zero: nobody holds it.
+	Until time.Time
+	// Held is Until compared with the database's time at the read.
+	Held bool
+	// Spending is the keyed fingerprint of the token that the last holder was
+	// about to send, nil once its outcome is known. Found by a new holder, it
+	// means that the outcome of a call was lost.
+	Spending []byte
+}
+
+// CredentialChange is what changes together with the credential.
+type CredentialChange struct {
+	Credential       []byte
+	Answer           []byte
+	Status           Status
+	StatusReason     string
+	BaseURL          string
+	Account          Account
+	Scopes           []string
+	ExpiresAt        time.Time
+	RefreshExpiresAt time.Time
+	Renewable        bool
+	// Refreshed sets last_refreshed_at; a link or reconnect leaves it.
+	Refreshed bool
+	// Method is empty where it stays.
+	Method string
+	At     time.Time
+}
+
+// SessionRow is a connect session as it is stored. Hashes are SHA-256.
+type SessionRow struct {
+	ConnectSession
+	TokenHash   []byte
+	BindingHash []byte // nil until bound
+	// ResultHash is nil unless the session waits to be redeemed.
+	ResultHash      []byte
+	ResultExpiresAt time.Time
+	// PendingID is the connection that waits for the redeem.
+	PendingID string
+	Wrong     int // wrong credentials so far
+}
+
+// AttemptRow is an attempt as it is stored.
+type AttemptRow struct {
+	ID            string
+	EnvironmentID string
+	SessionID     string
+	IntegrationID string
+	Method        string
+	StateHash     []byte
+	BindingHash   []byte
+	Sealed        []byte
+	Reply         []byte // sealed, nil until the provider's reply has arrived
+	CreatedAt     time.Time
+	ExpiresAt     time.Time
+}
+
+// IntegrationRow is an integration with its sealed client secret.
+type IntegrationRow struct {
+	Integration
+	SealedSecret []byte // nil where there is none
+}
+
+// Reader reads. Everything that belongs to an environment is asked for with
+// it; a row of another environment is [ErrNotFound].
+type Reader interface {
+	Environment(ctx context.Context, id string) (*Environment, error)
+	EnvironmentByName(ctx context.Context, name string) (*Environment, error)
+	Environments(ctx context.Context) ([]Environment, error)
+
+	// APIKeyByHash finds the key in any environment, revoked and expired ones too.
+	APIKeyByHash(ctx context.Context, hash []byte) (*APIKey, error)
+	APIKeys(ctx context.Context, environmentID string, page Page) ([]APIKey, error)
+
+	Integration(ctx context.Context, environmentID, id string) (*IntegrationRow, error)
+	IntegrationByKey(ctx context.Context, environmentID, key string) (*IntegrationRow, error)
+	// IntegrationByID is for the callback, whose path is all there is.
+	IntegrationByID(ctx context.Context, id string) (*IntegrationRow, error)
+	Integrations(ctx context.Context, environmentID string, page Page) ([]Integration, error)
+
+	Session(ctx context.Context, environmentID, id string) (*SessionRow, error)
+	// SessionByID and SessionByToken are for browsers, which know no environment.
+	SessionByID(ctx context.Context, id string) (*SessionRow, error)
+	SessionByToken(ctx context.Context, tokenHash []byte) (*SessionRow, error)
+	// AttemptByState finds an attempt without using it up.
+	AttemptByState(ctx context.Context, stateHash []byte) (*AttemptRow, error)
+
+	Connection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
+	// Connections lists without candidates and without ciphertext, newest first.
+	Connections(ctx context.Context, environmentID string, f ConnectionFilter) ([]Connection, error)
+	// ConnectionsOf lists the ids of the connections of an integration that are
+	// not revoked, candidates too.
+	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
+
+	Audit(ctx context.Context, environmentID string, f AuditFilter) ([]AuditEntry, error)
+}
+
+// Tx writes, in one transaction. Methods that say "reports whether" are
+// compare-and-set: false means that the row was not as expected, and nothing changed.
+type Tx interface {
+	Reader
+
+	InsertEnvironment(ctx context.Context, e Environment) error
+	// SetEnvironmentKeyset replaces old by keyset and reports whether old was there.
+	SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error)
+
+	InsertAPIKey(ctx context.Context, k APIKey) error
+	// RevokeAPIKey reports whether there was a live one.
+	RevokeAPIKey(ctx context.Context, environmentID, id string, at time.Time) (bool, error)
+
+	InsertIntegration(ctx context.Context, i IntegrationRow) error
+	// UpdateIntegration writes everything but id, key, provider and times of creation.
+	UpdateIntegration(ctx context.Context, i IntegrationRow) error
+	// DeleteIntegration removes the row and its revoked connections, or answers
+	// [ErrInUse] while a connection of it is not revoked.
+	DeleteIntegration(ctx context.Context, environmentID, id string) error
+
+	InsertSession(ctx context.Context, s SessionRow) error
+	// LockSession reads the row and keeps others from changing it until the end
+	// of the transaction.
+	LockSession(ctx context.Context, id string) (*SessionRow, error)
+	// UpdateSession writes the mutable columns of a row that LockSession read.
+	UpdateSession(ctx context.Context, s SessionRow) error
+	// ChargeGuess counts one guess of the end user in the running window, which
+	// begins anew when it is older than window, and answers the new count.
+	ChargeGuess(ctx context.Context, environmentID, endUserID string, now time.Time, window time.Duration) (int, error)
+	// RefundGuess takes one back.
+	RefundGuess(ctx context.Context, environmentID, endUserID string) error
+
+	InsertAttempt(ctx context.Context, a AttemptRow) error
+	// SetAttemptReply reports whether there was an attempt without a reply.
+	SetAttemptReply(ctx context.Context, id string, reply []byte) (bool, error)
+	// TakeAttempt deletes the attempt and returns it: exactly one caller ever
+	// gets it, all others [ErrNotFound].
+	TakeAttempt(ctx context.Context, id string) (*AttemptRow, error)
+
+	InsertConnection(ctx context.Context, c ConnectionRow) error
+	// LockConnection reads the row and keeps others from changing it until the
+	// end of the transaction.
+	LockConnection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
+	// SaveCredential writes the change as generation+1 and drops the lease,
+	// if the row is of this generation and not revoked and, where epoch is not
+	// 0, the lease of that epoch is still the newest.
+	SaveCredential(ctx context.Context, id string, generation, epoch int64, ch CredentialChange) (bool, error)
+	// SetStatus changes status and reason and nothing else of a connection that
+	// is not revoked, if it is of this generation.
+	SetStatus(ctx context.Context, id string, generation int64, s Status, reason string, at time.Time) (bool, error)
+	// Revoke sets status revoked, erases both blobs, drops the lease and reports
+	// whether the connection was not revoked before.
+	Revoke(ctx context.Context, id, reason string, at time.Time) (bool, error)
+	UpdateConnection(ctx context.Context, id string, p ConnectionPatch, at time.Time) error
+	DeleteConnection(ctx context.Context, id string) error
+
+	InsertAudit(ctx context.Context, e AuditEntry) error
+}
+
+// Store keeps rows. It sees ciphertext only and decides nothing; package store
+// has it for SQLite and Postgres, and one conformance suite for both.
+type Store interface {
+	Reader
+
+	// Update runs fn in one transaction: committed if fn returns nil, else
+	// rolled back. fn makes no call to anything but the transaction.
+	Update(ctx context.Context, fn func(tx Tx) error) error
+
+	// KeyAndConnection reads an API key by hash and a connection of the key's
+	// environment in one round trip, for the hot path. key is nil where there
+	// is no such key, conn where there is no such connection. Of the connection
+	// only what serving headers needs is filled in: id, environment, status,
+	// reason, generation, expiry, renewable, the sealed answer and the lease.
+	KeyAndConnection(ctx context.Context, keyHash []byte, connectionID string) (key *APIKey, conn *ConnectionRow, err error)
+
+	// ClaimLease gives owner the lease for ttl, if the connection is active or
+	// pending, of this generation and nobody holds a live one. The row it returns
+	// has the new lease, with Spending as the last holder left it; ok is false,
+	// and row nil, where the claim failed. Time is the database's.
+	ClaimLease(ctx context.Context, id string, generation int64, owner string, ttl time.Duration) (row *ConnectionRow, ok bool, err error)
+	// NoteSpending records what the holder is about to send and makes the lease
+	// last ttl from now; false means that the lease is lost and nothing may be sent.
+	NoteSpending(ctx context.Context, id string, epoch int64, spending []byte, ttl time.Duration) (bool, error)
+	// ReleaseLease ends the lease of that epoch. Spending is kept where the
+	// outcome is not known.
+	ReleaseLease(ctx context.Context, id string, epoch int64, keepSpending bool) error
+
+	// PendingBefore lists connections whose time to be redeemed is over.
+	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
+	// DeleteExpired removes attempts and guess windows that are over, and
+	// sessions that ended before keepSince.
+	DeleteExpired(ctx context.Context, now, keepSince time.Time) error
+
+	// AddReads writes gathered reads: an audit entry for each, and last_read_at
+	// of the connections and last_used_at of the keys.
+	AddReads(ctx context.Context, reads []ReadCount) error
+
+	// Canary is the blob sealed at the first start, nil before that.
+	Canary(ctx context.Context) ([]byte, error)
+	// InsertCanary keeps the first one: it reports whether ours was stored.
+	InsertCanary(ctx context.Context, blob []byte) (bool, error)
+	// ReplaceCanary follows a rotation of the master keyset.
+	ReplaceCanary(ctx context.Context, blob []byte) error
+
+	// Sealed walks over the sealed blobs of an environment for resealing, in
+	// pages by id after cursor.
+	Sealed(ctx context.Context, environmentID, cursor string, limit int) ([]SealedRow, error)
+	// Reseal replaces the blobs of one row, if it still holds the old ones.
+	Reseal(ctx context.Context, old, sealed SealedRow) (bool, error)
+
+	// Ping reports whether the database answers and has the schema of this release.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// SealedRow is the sealed part of one row of one table, for resealing.
+type SealedRow struct {
+	Table      string // "connections", "integrations"
+	ID         string
+	Generation int64 // of a connection
+	// Blobs are credential and answer of a connection, or the client secret of
+	// an integration.
+	Blobs [][]byte
+}
