@@ -95,6 +95,19 @@ type IntegrationRow struct {
 	SealedSecret []byte // nil where there is none
 }
 
+// RevocationRow is a provider still to be told that a credential is revoked.
+// The connection has no ciphertext any more; this has the last copy.
+type RevocationRow struct {
+	ID string
+	// Connection as it was, for those who tell: id, environment, integration,
+	// provider, method, base URL, account. Stored as JSON.
+	Connection Connection
+	Sealed     []byte
+	CreatedAt  time.Time
+	ClaimedAt  time.Time
+	Tries      int
+}
+
 // Reader reads. Everything that belongs to an environment is asked for with
 // it; a row of another environment is [ErrNotFound].
 type Reader interface {
@@ -104,6 +117,8 @@ type Reader interface {
 
 	// APIKeyByHash finds the key in any environment, revoked and expired ones too.
 	APIKeyByHash(ctx context.Context, hash []byte) (*APIKey, error)
+	// APIKey finds a key by id, revoked and expired ones too.
+	APIKey(ctx context.Context, environmentID, id string) (*APIKey, error)
 	APIKeys(ctx context.Context, environmentID string, page Page) ([]APIKey, error)
 
 	Integration(ctx context.Context, environmentID, id string) (*IntegrationRow, error)
@@ -182,6 +197,11 @@ type Tx interface {
 	// Revoke sets status revoked, erases both blobs, drops the lease and reports
 	// whether the connection was not revoked before.
 	Revoke(ctx context.Context, id, reason string, at time.Time) (bool, error)
+	// InsertRevocation keeps what is needed to tell the provider, should this
+	// process die before it has. It outlives its connection: no foreign key.
+	InsertRevocation(ctx context.Context, r RevocationRow) error
+	// DeleteRevocation erases it; one that is gone already is no error.
+	DeleteRevocation(ctx context.Context, id string) error
 	UpdateConnection(ctx context.Context, id string, p ConnectionPatch, at time.Time) error
 	DeleteConnection(ctx context.Context, id string) error
 
@@ -216,6 +236,10 @@ type Store interface {
 	// outcome is not known.
 	ReleaseLease(ctx context.Context, id string, epoch int64, keepSpending bool) error
 
+	// ClaimRevocations takes up to limit revocations that nobody has claimed since
+	// before, marks them claimed now and counts the try. Two replicas never get
+	// the same one.
+	ClaimRevocations(ctx context.Context, before, now time.Time, limit int) ([]RevocationRow, error)
 	// PendingBefore lists connections whose time to be redeemed is over.
 	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
 	// DeleteExpired removes attempts and guess windows that are over, and
@@ -223,7 +247,8 @@ type Store interface {
 	DeleteExpired(ctx context.Context, now, keepSince time.Time) error
 
 	// AddReads writes gathered reads: an audit entry for each, and last_read_at
-	// of the connections and last_used_at of the keys.
+	// of the connections and last_used_at of the keys. One without a connection
+	// is a mere use of the key and makes no audit entry.
 	AddReads(ctx context.Context, reads []ReadCount) error
 
 	// Canary is the blob sealed at the first start, nil before that.

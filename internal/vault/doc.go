@@ -1,0 +1,21 @@
+// Package vault is the heart: what a connection is, who may do what with it,
+// how its credential is sealed, and the trail of it all.
+//
+// It is the one door. Every operation takes the caller right after ctx,
+// decides, and writes its audit entry in the same transaction as the change.
+// Nothing else in the program opens a sealed blob.
+//
+//	keyset.go, seal.go     master keyset → environment keyset → blobs, each bound to its place
+//	token.go               API keys and other bearer tokens: made, recognised, hashed
+//	vault.go               Vault and what it needs
+//	environments.go, apikeys.go, integrations.go
+//	sessions.go, attempts.go, link.go, redeem.go   from a connect link to a connection
+//	connections.go, headers.go                     reading, and the hot path
+//	renewal.go             the lease, and saving what a refresh brought
+//	revoke.go              mark, tell the provider, erase, receipt
+//	reads.go               reads gathered for the trail
+//
+// It leaves to others: SQL (package store, behind [Store]), talking to
+// providers (package providers, reached through the hooks in [Config]),
+// when to refresh (package refresh), and every form of HTTP.
+package vault
