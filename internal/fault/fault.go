@@ -25,6 +25,9 @@ const (
 	Unauthenticated
 	// InsufficientScope is a known caller that may not do this.
 	InsufficientScope
+	// Forbidden is a request that nobody may make this way, whoever they are:
+	// a form sent from another site.
+	Forbidden
 	// NotFound is something that is not there, or belongs to another
 	// environment: the two are not told apart.
 	NotFound
@@ -52,6 +55,7 @@ var codes = [...]string{
 	TooLarge:            "invalid_request",
 	Unauthenticated:     "unauthenticated",
 	InsufficientScope:   "insufficient_scope",
+	Forbidden:           "forbidden",
 	NotFound:            "not_found",
 	ReconnectRequired:   "reconnect_required",
 	Conflict:            "conflict",

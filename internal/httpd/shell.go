@@ -1,0 +1,87 @@
+package httpd
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// shell is the one middleware around every handler. It is one and not six
+// because each would cost a closure a request, and because the order of these
+// steps is the point.
+type shell struct {
+	log   *slog.Logger
+	now   func() time.Time
+	https bool
+}
+
+func (s *shell) middleware(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		ctx := &recordContext{Context: r.Context(), rec: Record{id: rand.Text(), start: s.now()}}
+		rec := &ctx.rec
+		c.SetRequest(r.WithContext(ctx))
+		s.setHeaders(c, rec.id)
+
+		err := limitBody(c, MaxBody)
+		if err == nil {
+			err = s.call(c, rec, next)
+		}
+		cut := errors.Is(err, http.ErrAbortHandler) || rec.stack != nil && c.Response().Committed
+		if err != nil && !cut {
+			s.exit(err, c)
+		}
+		rec.err = err
+		s.write(c, rec)
+		if cut {
+			// Half an answer is out. Cutting the connection is the one way
+			// left to say that it is not a whole one.
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+}
+
+// call runs the handler; a panic becomes an error.
+func (s *shell) call(c echo.Context, rec *Record, next echo.HandlerFunc) (err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			err = http.ErrAbortHandler
+		default:
+			rec.stack = debug.Stack()
+			err = panicError(v)
+		}
+	}()
+	err = next(c)
+	if c.Request().Method == http.MethodHead && errors.Is(err, echo.ErrMethodNotAllowed) {
+		return headAsGet(c)
+	}
+	return err
+}
+
+// panicError names a panic without quoting it: what was thrown may hold what
+// the caller sent. The runtime's own errors hold types and numbers only.
+func panicError(v any) error {
+	var re runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &re) {
+		return fmt.Errorf("panic: %w", re)
+	}
+	return fmt.Errorf("panic with a %T", v)
+}
+
+// headAsGet answers HEAD with the handler for GET, as RFC 9110 section 9.3.2
+// wants of every GET; net/http drops the body.
+func headAsGet(c echo.Context) error {
+	c.Response().Header().Del(echo.HeaderAllow)
+	c.Echo().Router().Find(http.MethodGet, echo.GetPath(c.Request()), c)
+	return c.Handler()(c)
+}
