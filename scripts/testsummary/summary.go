@@ -13,12 +13,12 @@ import (
 // event is one line of go test -json; see `go doc test2json` and, for the
 // build actions, `go help buildjson`.
 type event struct {
-	Action     string
-	Package    string
-	ImportPath string
-	Test       string
-	Output     string
-	Elapsed    float64
+	Action     string  `json:"Action"`
+	Package    string  `json:"Package,omitempty"`
+	ImportPath string  `json:"ImportPath,omitempty"`
+	Test       string  `json:"Test,omitempty"`
+	Output     string  `json:"Output,omitempty"`
+	Elapsed    float64 `json:"Elapsed,omitempty"`
 }
 
 // maxLine bounds one line of input. test2json splits long output, so a longer
