@@ -66,6 +66,7 @@ type TokenAnswer struct {
 
 // Reply is the answer to an authorize request in the making.
 type Reply struct {
+	Issuer      string
 	RedirectURI string
 	// Mode is query, fragment or form_post.
 	Mode   string

@@ -247,7 +247,7 @@ func sessionState(req *authorizeRequest, sid string) string {
 
 // reply sends the browser back with params, by the request's response mode.
 func (t *TimeLog) reply(w http.ResponseWriter, r *http.Request, req *authorizeRequest, params url.Values) {
-	rep := &Reply{RedirectURI: req.redirectURI, Mode: req.mode, Params: params}
+	rep := &Reply{Issuer: t.baseURL(r), RedirectURI: req.redirectURI, Mode: req.mode, Params: params}
 	for _, tm := range t.tampersOn(Front) {
 		if tm.Reply != nil {
 			tm.Reply(rep)
