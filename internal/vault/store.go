@@ -240,6 +240,9 @@ type Store interface {
 	// before, marks them claimed now and counts the try. Two replicas never get
 	// the same one.
 	ClaimRevocations(ctx context.Context, before, now time.Time, limit int) ([]RevocationRow, error)
+	// ClaimRevocation takes this one the same way, whoever had it before, or
+	// answers [ErrNotFound].
+	ClaimRevocation(ctx context.Context, id string, now time.Time) (*RevocationRow, error)
 	// PendingBefore lists connections whose time to be redeemed is over.
 	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
 	// DeleteExpired removes attempts and guess windows that are over, and

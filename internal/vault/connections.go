@@ -1,0 +1,68 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// maxMetadata bounds what a host may store as metadata, in bytes of JSON.
+const maxMetadata = 8 << 10
+
+// Connection answers one connection without its secrets.
+func (v *Vault) Connection(ctx context.Context, caller Caller, id string) (Connection, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, id); err != nil {
+		return Connection{}, err
+	}
+	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Connection{}, missing(err, "connection")
+	}
+	return row.Connection, nil
+}
+
+// Connections lists connections, newest first.
+func (v *Vault) Connections(ctx context.Context, caller Caller, f ConnectionFilter) ([]Connection, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
+		return nil, err
+	}
+	return v.store.Connections(ctx, caller.EnvironmentID, f)
+}
+
+// PatchConnection changes tags and metadata. The credential and its generation
+// stay.
+func (v *Vault) PatchConnection(ctx context.Context, caller Caller, id string, p ConnectionPatch) (Connection, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsWrite, id); err != nil {
+		return Connection{}, err
+	}
+	var fields []fault.Field
+	if p.Tags != nil {
+		fields = checkTags(*p.Tags)
+	}
+	if p.Metadata != nil {
+		if b, err := json.Marshal(*p.Metadata); err != nil || len(b) > maxMetadata {
+			fields = append(fields, fault.Field{Pointer: "/metadata", Detail: fmt.Sprintf("Must be an object of at most %d bytes.", maxMetadata)})
+		}
+	}
+	if fields != nil {
+		return Connection{}, fault.InvalidFields(fields...)
+	}
+	var c Connection
+	err := v.store.Update(ctx, func(tx Tx) error {
+		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
+		if err != nil {
+			return missing(err, "connection")
+		}
+		if err := tx.UpdateConnection(ctx, row.ID, p, v.now()); err != nil {
+			return err
+		}
+		c = row.Connection
+		set(&c.Tags, p.Tags)
+		set(&c.Metadata, p.Metadata)
+		c.UpdatedAt = v.now()
+		return tx.InsertAudit(ctx, v.connectionEntry(caller, ActionConnectionUpdated, &c))
+	})
+	return c, err
+}

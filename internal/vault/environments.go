@@ -1,0 +1,83 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+var canaryPlain = []byte("claviger canary")
+
+func canaryPlace() place { return place{"canary", "", "", purposeCanary, 0} }
+
+// ErrWrongKeyset says that the database was sealed with another master keyset.
+var ErrWrongKeyset = errors.New("the database was sealed with another keyset")
+
+// CheckKeyset finds a wrong keyset before anything is served: a canary row,
+// made at the first start, has to open. Otherwise [ErrWrongKeyset].
+func (v *Vault) CheckKeyset(ctx context.Context) error {
+	sealed, err := v.master.seal(canaryPlace(), canaryPlain)
+	if err != nil {
+		return err
+	}
+	ours, err := v.store.InsertCanary(ctx, sealed)
+	if err != nil {
+		return fmt.Errorf("writing canary: %w", err)
+	}
+	if ours {
+		return nil
+	}
+	return v.openCanary(ctx)
+}
+
+func (v *Vault) openCanary(ctx context.Context) error {
+	blob, err := v.store.Canary(ctx)
+	if err != nil {
+		return fmt.Errorf("reading canary: %w", err)
+	}
+	if _, err := v.master.open(canaryPlace(), blob); err != nil {
+		return ErrWrongKeyset
+	}
+	return nil
+}
+
+// EnsureEnvironment answers the environment of that name and makes it, with a
+// keyset of its own, where there is none.
+func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environment, error) {
+	env, err := v.store.EnvironmentByName(ctx, name)
+	if err == nil || !errors.Is(err, ErrNotFound) {
+		return env, err
+	}
+	if f := checkName("/environment", name); f != nil {
+		return nil, fault.InvalidFields(*f)
+	}
+	inner, err := NewKeyset()
+	if err != nil {
+		return nil, err
+	}
+	env = &Environment{ID: newID("env"), Name: name, CreatedAt: v.now()}
+	if env.Keyset, err = v.master.wrap(env.ID, inner); err != nil {
+		return nil, err
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
+		if err := tx.InsertEnvironment(ctx, *env); err != nil {
+			return err
+		}
+		return tx.InsertAudit(ctx, v.entry(System("environments", env.ID), ActionEnvironmentCreated))
+	})
+	if errors.Is(err, ErrDuplicate) { // another replica was first
+		return v.store.EnvironmentByName(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating environment %s: %w", name, err)
+	}
+	return env, nil
+}
+
+// Environments lists them all. It is for commands of the operator and for the
+// work in the background; no request reaches it.
+func (v *Vault) Environments(ctx context.Context) ([]Environment, error) {
+	return v.store.Environments(ctx)
+}

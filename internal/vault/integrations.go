@@ -1,0 +1,210 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+func secretPlace(i *Integration) place {
+	return place{"integrations", i.EnvironmentID, i.ID, purposeSecret, 0}
+}
+
+// CreateIntegration sets up a provider in the caller's environment.
+// A key that exists already is a conflict.
+func (v *Vault) CreateIntegration(ctx context.Context, caller Caller, in Integration) (Integration, error) {
+	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
+		return Integration{}, err
+	}
+	in.ID, in.EnvironmentID = newID("int"), caller.EnvironmentID
+	in.CreatedAt = v.now()
+	in.UpdatedAt = in.CreatedAt
+	in.HasClientSecret = !in.ClientSecret.IsZero()
+	row, err := v.integrationRow(ctx, in)
+	if err != nil {
+		return Integration{}, err
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
+		if err := tx.InsertIntegration(ctx, row); err != nil {
+			return err
+		}
+		e := v.entry(caller, ActionIntegrationCreated)
+		e.IntegrationID = in.ID
+		return tx.InsertAudit(ctx, e)
+	})
+	if errors.Is(err, ErrDuplicate) {
+		return Integration{}, fault.New(fault.Conflict, "There is an integration with the key %q already.", in.Key)
+	}
+	if err != nil {
+		return Integration{}, fmt.Errorf("creating integration: %w", err)
+	}
+	return row.Integration, nil
+}
+
+// integrationRow checks an integration and seals its client secret.
+func (v *Vault) integrationRow(ctx context.Context, in Integration) (IntegrationRow, error) {
+	var fields []fault.Field
+	for _, f := range []*fault.Field{checkName("/key", in.Key), checkText("/title", in.Title, 0, 100)} {
+		if f != nil {
+			fields = append(fields, *f)
+		}
+	}
+	if err := v.check(in); err != nil {
+		e, ok := fault.As(err)
+		if !ok || e.Kind != fault.Invalid {
+			return IntegrationRow{}, err
+		}
+		fields = append(fields, e.Fields...)
+	}
+	if fields != nil {
+		return IntegrationRow{}, fault.InvalidFields(fields...)
+	}
+	row := IntegrationRow{Integration: in}
+	if !in.ClientSecret.IsZero() {
+		sealed, err := v.ring.seal(ctx, secretPlace(&in), []byte(in.ClientSecret.Reveal()))
+		if err != nil {
+			return IntegrationRow{}, err
+		}
+		row.SealedSecret = sealed
+	}
+	row.ClientSecret = Secret{}
+	return row, nil
+}
+
+// PatchIntegration changes what the patch names. An empty client secret
+// removes the one there is.
+func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string, p IntegrationPatch) (Integration, error) {
+	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
+		return Integration{}, err
+	}
+	var changed IntegrationRow
+	err := v.store.Update(ctx, func(tx Tx) error {
+		row, err := tx.IntegrationByKey(ctx, caller.EnvironmentID, key)
+		if err != nil {
+			return missing(err, "integration")
+		}
+		in, err := v.openSecret(ctx, row)
+		if err != nil {
+			return err
+		}
+		p.apply(&in)
+		in.UpdatedAt = v.now()
+		if changed, err = v.integrationRow(ctx, in); err != nil {
+			return err
+		}
+		if err := tx.UpdateIntegration(ctx, changed); err != nil {
+			return err
+		}
+		e := v.entry(caller, ActionIntegrationUpdated)
+		e.IntegrationID = in.ID
+		return tx.InsertAudit(ctx, e)
+	})
+	return changed.Integration, err
+}
+
+func (p IntegrationPatch) apply(in *Integration) {
+	set(&in.Title, p.Title)
+	set(&in.ClientID, p.ClientID)
+	set(&in.ClientSecret, p.ClientSecret)
+	set(&in.Scopes, p.Scopes)
+	set(&in.Methods, p.Methods)
+	set(&in.Overrides, p.Overrides)
+	in.HasClientSecret = !in.ClientSecret.IsZero()
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// Integration answers one integration, without its secret.
+func (v *Vault) Integration(ctx context.Context, caller Caller, key string) (Integration, error) {
+	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
+		return Integration{}, err
+	}
+	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	if err != nil {
+		return Integration{}, missing(err, "integration")
+	}
+	return row.Integration, nil
+}
+
+// Integrations lists them, without secrets.
+func (v *Vault) Integrations(ctx context.Context, caller Caller, page Page) ([]Integration, error) {
+	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
+		return nil, err
+	}
+	return v.store.Integrations(ctx, caller.EnvironmentID, page)
+}
+
+// DeleteIntegration removes an integration. With connections that are not
+// revoked it is a conflict, unless revoke says to revoke them first.
+func (v *Vault) DeleteIntegration(ctx context.Context, caller Caller, key string, revoke bool) error {
+	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
+		return err
+	}
+	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	if err != nil {
+		return missing(err, "integration")
+	}
+	if revoke {
+		if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
+			return err
+		}
+		if err := v.revokeAll(ctx, caller, row.ID); err != nil {
+			return err
+		}
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
+		if err := tx.DeleteIntegration(ctx, caller.EnvironmentID, row.ID); err != nil {
+			return err
+		}
+		e := v.entry(caller, ActionIntegrationDeleted)
+		e.IntegrationID = row.ID
+		return tx.InsertAudit(ctx, e)
+	})
+	if errors.Is(err, ErrInUse) {
+		return fault.New(fault.Conflict, "The integration has live connections. Revoke them first, or ask with revoke=true.")
+	}
+	return err
+}
+
+func (v *Vault) revokeAll(ctx context.Context, caller Caller, integrationID string) error {
+	ids, err := v.store.ConnectionsOf(ctx, caller.EnvironmentID, integrationID)
+	if err != nil {
+		return fmt.Errorf("listing connections of integration %s: %w", integrationID, err)
+	}
+	for _, id := range ids {
+		if _, err := v.revoke(ctx, caller, id, ReasonRevokedByCaller); err != nil && !fault.Is(err, fault.Revoked) {
+			return err
+		}
+	}
+	return nil
+}
+
+// OpenIntegration answers an integration of the caller's environment with its
+// client secret. What comes back is for a call to the provider, never for an
+// answer; whoever leads up to that call has been allowed by then.
+func (v *Vault) OpenIntegration(ctx context.Context, caller Caller, id string) (Integration, error) {
+	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Integration{}, missing(err, "integration")
+	}
+	return v.openSecret(ctx, row)
+}
+
+func (v *Vault) openSecret(ctx context.Context, row *IntegrationRow) (Integration, error) {
+	in := row.Integration
+	if row.SealedSecret == nil {
+		return in, nil
+	}
+	plain, err := v.ring.open(ctx, secretPlace(&in), row.SealedSecret)
+	if err != nil {
+		return Integration{}, err
+	}
+	in.ClientSecret = NewSecret(string(plain))
+	return in, nil
+}

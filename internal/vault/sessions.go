@@ -1,0 +1,416 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// sessionPoll is how often a waiting reader looks: another replica may have
+// moved the session. Moves in this process wake it at once.
+const sessionPoll = time.Second
+
+// endUser is the caller that a session makes of the browser it is bound to.
+func endUser(s *ConnectSession) Caller {
+	return Caller{Kind: CallerEndUser, ID: s.ID, EnvironmentID: s.EnvironmentID}
+}
+
+// CreateSession makes a connect session and the token of its link. The token
+// is in the answer and never again.
+func (v *Vault) CreateSession(ctx context.Context, caller Caller, n NewSession) (ConnectSession, Secret, error) {
+	if err := v.allow(ctx, caller, ScopeConnectWrite, ""); err != nil {
+		return ConnectSession{}, Secret{}, err
+	}
+	s := ConnectSession{
+		ID:                 newID("cs"),
+		EnvironmentID:      caller.EnvironmentID,
+		EndUser:            n.EndUser,
+		Integrations:       n.Integrations,
+		ConnectionID:       n.ConnectionID,
+		Reconnect:          n.ConnectionID != "",
+		AllowAccountChange: n.AllowAccountChange,
+		ReturnURL:          n.ReturnURL,
+		Completion:         n.Completion,
+		Tags:               n.Tags,
+		Status:             SessionOpen,
+		CreatedAt:          v.now(),
+	}
+	fields := v.completeSession(&s, n.TTL)
+	offered, err := v.offeredTo(ctx, &s)
+	if err != nil {
+		return ConnectSession{}, Secret{}, err
+	}
+	if fields = append(fields, offered...); fields != nil {
+		return ConnectSession{}, Secret{}, fault.InvalidFields(fields...)
+	}
+	token := mint(prefixSession)
+	err = v.store.Update(ctx, func(tx Tx) error {
+		if err := tx.InsertSession(ctx, SessionRow{ConnectSession: s, TokenHash: HashToken(token)}); err != nil {
+			return err
+		}
+		e := v.entry(caller, ActionSessionCreated)
+		e.SessionID, e.ConnectionID = s.ID, s.ConnectionID
+		return tx.InsertAudit(ctx, e)
+	})
+	if err != nil {
+		return ConnectSession{}, Secret{}, fmt.Errorf("creating connect session: %w", err)
+	}
+	return s, token, nil
+}
+
+// completeSession fills in the defaults and says what is wrong with the rest.
+func (v *Vault) completeSession(s *ConnectSession, ttl time.Duration) []fault.Field {
+	fields := append(checkEndUser(s.EndUser), checkTags(s.Tags)...)
+	if s.ReturnURL != "" {
+		if f := v.checkReturnURL(s.ReturnURL); f != nil {
+			fields = append(fields, *f)
+		}
+	}
+	switch {
+	case s.Completion == "" && s.ReturnURL != "":
+		s.Completion = CompleteRedeem
+	case s.Completion == "":
+		s.Completion = CompleteAuto
+	case s.Completion == CompleteRedeem && s.ReturnURL == "":
+		fields = append(fields, fault.Field{Pointer: "/completion", Detail: "redeem needs a return_url: that is where the result goes."})
+	case s.Completion != CompleteAuto && s.Completion != CompleteRedeem:
+		fields = append(fields, fault.Field{Pointer: "/completion", Detail: "Must be auto or redeem."})
+	}
+	if ttl == 0 {
+		ttl = DefaultSessionTTL
+	}
+	if ttl < MinSessionTTL || ttl > MaxSessionTTL {
+		fields = append(fields, fault.Field{Pointer: "/ttl_seconds", Detail: fmt.Sprintf("Must be %d to %d.", int(MinSessionTTL.Seconds()), int(MaxSessionTTL.Seconds()))})
+	}
+	s.ExpiresAt = s.CreatedAt.Add(ttl)
+	return fields
+}
+
+// offeredTo fills in what the session offers: what was asked for, the
+// integration of the connection to mend, or all there are.
+func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field, error) {
+	if s.Reconnect {
+		row, err := v.store.Connection(ctx, s.EnvironmentID, s.ConnectionID)
+		switch {
+		case err != nil:
+			return nil, missing(err, "connection")
+		case row.Status == StatusRevoked:
+			return nil, revokedFault()
+		case row.EndUser.ID != s.EndUser.ID:
+			return []fault.Field{{Pointer: "/end_user/id", Detail: "Is not the end user of this connection."}}, nil
+		case len(s.Integrations) > 0 && (len(s.Integrations) != 1 || s.Integrations[0] != row.Integration):
+			return []fault.Field{{Pointer: "/integrations", Detail: "A reconnect stays with the connection's own integration."}}, nil
+		}
+		s.Integrations = []string{row.Integration}
+		return nil, nil
+	}
+	if len(s.Integrations) > 0 {
+		var fields []fault.Field
+		seen := map[string]bool{}
+		for i, key := range s.Integrations {
+			pointer := fmt.Sprintf("/integrations/%d", i)
+			if seen[key] {
+				fields = append(fields, fault.Field{Pointer: pointer, Detail: "Is named twice."})
+				continue
+			}
+			seen[key] = true
+			if _, err := v.store.IntegrationByKey(ctx, s.EnvironmentID, key); fault.Is(missing(err, ""), fault.NotFound) {
+				fields = append(fields, fault.Field{Pointer: pointer, Detail: "There is no such integration."})
+			} else if err != nil {
+				return nil, fmt.Errorf("reading integration: %w", err)
+			}
+		}
+		return fields, nil
+	}
+	all, err := v.store.Integrations(ctx, s.EnvironmentID, Page{Limit: 200})
+	if err != nil {
+		return nil, fmt.Errorf("listing integrations: %w", err)
+	}
+	for _, in := range all {
+		s.Integrations = append(s.Integrations, in.Key)
+	}
+	if all == nil {
+		return []fault.Field{{Pointer: "/integrations", Detail: "There is no integration in this environment yet; set one up first."}}, nil
+	}
+	return nil, nil
+}
+
+// statusAt is the status as people see it: time runs out without a write.
+func (r *SessionRow) statusAt(now time.Time) SessionStatus {
+	switch {
+	case (r.Status == SessionOpen || r.Status == SessionBound) && !now.Before(r.ExpiresAt),
+		r.Status == SessionPending && !now.Before(r.ResultExpiresAt):
+		return SessionExpired
+	}
+	return r.Status
+}
+
+func (v *Vault) seen(r *SessionRow) ConnectSession {
+	s := r.ConnectSession
+	s.Status = r.statusAt(v.now())
+	return s
+}
+
+// Session answers where a session stands.
+func (v *Vault) Session(ctx context.Context, caller Caller, id string) (ConnectSession, error) {
+	if err := v.allow(ctx, caller, ScopeConnectWrite, ""); err != nil {
+		return ConnectSession{}, err
+	}
+	row, err := v.store.Session(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return ConnectSession{}, missing(err, "connect session")
+	}
+	return v.seen(row), nil
+}
+
+// WaitSession is Session, answered when the end user is through or when wait
+// is over, whichever is first.
+func (v *Vault) WaitSession(ctx context.Context, caller Caller, id string, wait time.Duration) (ConnectSession, error) {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	poll := time.NewTicker(sessionPoll)
+	defer poll.Stop()
+	for {
+		moved := v.sessionUp.wait() // before the read, so that no move is missed
+		s, err := v.Session(ctx, caller, id)
+		if err != nil || (s.Status != SessionOpen && s.Status != SessionBound) {
+			return s, err
+		}
+		select {
+		case <-moved:
+		case <-poll.C:
+		case <-deadline.C:
+			return s, nil
+		case <-ctx.Done():
+			return s, ctx.Err()
+		}
+	}
+}
+
+// LandingSession answers the session of a connect link and changes nothing:
+// mail scanners fetch links.
+func (v *Vault) LandingSession(ctx context.Context, token Secret) (ConnectSession, error) {
+	row, err := v.store.SessionByToken(ctx, HashToken(token))
+	if err != nil {
+		return ConnectSession{}, missing(err, "connect link")
+	}
+	return v.seen(row), nil
+}
+
+// BindSession gives the session of a connect link to one browser. presented is
+// what the browser has from before, if anything. The answer holds the binding
+// to keep in the browser. Any other browser is refused.
+func (v *Vault) BindSession(ctx context.Context, token, presented Secret) (ConnectSession, Secret, error) {
+	row, err := v.store.SessionByToken(ctx, HashToken(token))
+	if err != nil {
+		return ConnectSession{}, Secret{}, missing(err, "connect link")
+	}
+	binding := NewBinding()
+	var refused error
+	err = v.store.Update(ctx, func(tx Tx) error {
+		refused = nil
+		if row, err = tx.LockSession(ctx, row.ID); err != nil {
+			return err
+		}
+		e := v.entry(endUser(&row.ConnectSession), ActionSessionBound)
+		e.SessionID = row.ID
+		switch {
+		case row.BindingHash != nil && !sameHash(row.BindingHash, HashToken(presented)):
+			refused = otherBrowser()
+			e.Allowed, e.Reason = false, "other_browser"
+			return tx.InsertAudit(ctx, e)
+		case row.BindingHash != nil:
+			binding = presented
+			return nil
+		case row.statusAt(v.now()) != SessionOpen:
+			return nil // the caller sees the status and says so
+		}
+		row.BindingHash = HashToken(binding)
+		row.Status = SessionBound
+		row.ExpiresAt = v.now().Add(BoundTTL)
+		if err := tx.UpdateSession(ctx, *row); err != nil {
+			return err
+		}
+		return tx.InsertAudit(ctx, e)
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return ConnectSession{}, Secret{}, err
+	}
+	v.sessionUp.broadcast()
+	return v.seen(row), binding, nil
+}
+
+func otherBrowser() error {
+	return fault.New(fault.Forbidden, "This link was opened in another browser. Go back to that one, or ask for a new link.")
+}
+
+// BoundSession answers the session and its caller for a browser that has the
+// binding. Whatever is not right reads the same.
+func (v *Vault) BoundSession(ctx context.Context, id string, binding Secret) (Caller, ConnectSession, error) {
+	row, err := v.store.SessionByID(ctx, id)
+	if err != nil {
+		return Caller{}, ConnectSession{}, missing(err, "connect session")
+	}
+	if !sameHash(row.BindingHash, HashToken(binding)) {
+		return Caller{}, ConnectSession{}, otherBrowser()
+	}
+	return endUser(&row.ConnectSession), v.seen(row), nil
+}
+
+// FailLink records that one try of the end user came to nothing. The session
+// stays usable; reason is a stable word.
+func (v *Vault) FailLink(ctx context.Context, caller Caller, integrationID, reason string) error {
+	return v.moveSession(ctx, caller, func(r *SessionRow) AuditEntry {
+		r.Error = reason
+		e := v.entry(caller, ActionLinkFailed)
+		e.Allowed, e.SessionID, e.IntegrationID, e.Reason = false, r.ID, integrationID, reason
+		return e
+	})
+}
+
+// EndSession ends the session without a connection: the end user gave up, or
+// guessed too often.
+func (v *Vault) EndSession(ctx context.Context, caller Caller, reason string) error {
+	return v.moveSession(ctx, caller, func(r *SessionRow) AuditEntry {
+		r.Status, r.Error = SessionFailed, reason
+		e := v.entry(caller, ActionSessionFailed)
+		e.Allowed, e.SessionID, e.Reason = false, r.ID, reason
+		return e
+	})
+}
+
+// moveSession changes the caller's session while it is bound and alive.
+func (v *Vault) moveSession(ctx context.Context, caller Caller, change func(*SessionRow) AuditEntry) error {
+	err := v.store.Update(ctx, func(tx Tx) error {
+		row, err := tx.LockSession(ctx, caller.ID)
+		if err != nil {
+			return missing(err, "connect session")
+		}
+		if err := row.usable(v.now()); err != nil {
+			return err
+		}
+		e := change(row)
+		if err := tx.UpdateSession(ctx, *row); err != nil {
+			return err
+		}
+		return tx.InsertAudit(ctx, e)
+	})
+	if err == nil {
+		v.sessionUp.broadcast()
+	}
+	return err
+}
+
+// usable answers nil while the end user may go on in this session.
+func (r *SessionRow) usable(now time.Time) error {
+	switch r.statusAt(now) {
+	case SessionBound:
+		return nil
+	case SessionExpired:
+		return fault.New(fault.Conflict, "This connect link has expired. Ask for a new one.")
+	case SessionPending, SessionCompleted:
+		return fault.New(fault.Conflict, "This connect link was used: the account is linked.")
+	case SessionFailed:
+		return fault.New(fault.Conflict, "This connect link has ended. Ask for a new one.")
+	}
+	return fault.New(fault.Conflict, "This connect link was not opened yet.")
+}
+
+// ChargeGuess counts one credential that the end user is about to try, before
+// anybody is asked, so that many at once count as many. When there were too
+// many it ends the session, or asks to wait, and answers a [fault.RateLimited].
+func (v *Vault) ChargeGuess(ctx context.Context, caller Caller) error {
+	var refused error
+	err := v.store.Update(ctx, func(tx Tx) error {
+		refused = nil
+		row, err := tx.LockSession(ctx, caller.ID)
+		if err != nil {
+			return missing(err, "connect session")
+		}
+		if err := row.usable(v.now()); err != nil {
+			return err
+		}
+		n, err := tx.ChargeGuess(ctx, row.EnvironmentID, row.EndUser.ID, v.now(), time.Minute)
+		if err != nil {
+			return err
+		}
+		if n > MaxGuessesPerMinute {
+			refused = fault.New(fault.RateLimited, "Too many tries. Wait a minute, then try again.").After(time.Minute)
+			e := v.entry(caller, ActionLinkFailed)
+			e.Allowed, e.SessionID, e.Reason = false, row.ID, "rate_limited"
+			return tx.InsertAudit(ctx, e)
+		}
+		row.Wrong++
+		return tx.UpdateSession(ctx, *row)
+	})
+	if err == nil {
+		err = refused
+	}
+	return err
+}
+
+// SettleGuess says how a charged guess came out. A right one, and one that the
+// provider never judged, is taken back; the fifth wrong one ends the session,
+// and ended then is true.
+func (v *Vault) SettleGuess(ctx context.Context, caller Caller, integrationID string, wrong bool) (ended bool, err error) {
+	err = v.store.Update(ctx, func(tx Tx) error {
+		row, err := tx.LockSession(ctx, caller.ID)
+		if err != nil {
+			return missing(err, "connect session")
+		}
+		if !wrong {
+			row.Wrong--
+			if err := tx.RefundGuess(ctx, row.EnvironmentID, row.EndUser.ID); err != nil {
+				return err
+			}
+			return tx.UpdateSession(ctx, *row)
+		}
+		e := v.entry(caller, ActionLinkFailed)
+		e.Allowed, e.SessionID, e.IntegrationID, e.Reason = false, row.ID, integrationID, "credential_refused"
+		if err := tx.InsertAudit(ctx, e); err != nil {
+			return err
+		}
+		ended = row.Wrong >= MaxWrongCredentials && row.usable(v.now()) == nil
+		if !ended {
+			return nil
+		}
+		row.Status, row.Error = SessionFailed, "too_many_attempts"
+		e = v.entry(caller, ActionSessionFailed)
+		e.Allowed, e.SessionID, e.Reason = false, row.ID, row.Error
+		if err := tx.UpdateSession(ctx, *row); err != nil {
+			return err
+		}
+		return tx.InsertAudit(ctx, e)
+	})
+	if ended {
+		v.sessionUp.broadcast()
+	}
+	return ended, err
+}
+
+// signal wakes everybody who waits.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch
+}
+
+func (s *signal) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ch)
+	s.ch = make(chan struct{})
+}

@@ -1,0 +1,146 @@
+package vault
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// Config is what a vault needs. Store, Keyset, CheckIntegration and
+// TellProvider are required.
+type Config struct {
+	Store  Store
+	Keyset *Keyset // the master keyset
+	// CheckIntegration says whether an integration fits its provider; it
+	// answers nil or a [fault.Error] naming the fields.
+	CheckIntegration func(Integration) error
+	// TellProvider ends a credential at the provider. It never fails: what went
+	// wrong is in the outcome. The context has a deadline.
+	TellProvider func(context.Context, Integration, Connection, Credential) ProviderOutcome
+	// ReturnURLs are the only places a browser may be sent back to, compared
+	// without the query. Empty allows every https or loopback URL.
+	ReturnURLs []string
+	Now        func() time.Time // time.Now where nil
+	Log        *slog.Logger     // slog.Default() where nil
+}
+
+// Vault is the one door to connections. It is safe for concurrent use.
+// [Vault.Run] has to run beside it.
+type Vault struct {
+	store     Store
+	ring      *keyring
+	check     func(Integration) error
+	tell      func(context.Context, Integration, Connection, Credential) ProviderOutcome
+	returns   []string
+	clock     func() time.Time
+	log       *slog.Logger
+	reads     *readLedger
+	master    *Keyset
+	sessionUp *signal
+}
+
+// New makes a vault. It touches nothing: [Vault.CheckKeyset] and
+// [Vault.EnsureEnvironment] prepare the database.
+func New(cfg Config) *Vault {
+	v := &Vault{
+		store:     cfg.Store,
+		ring:      &keyring{master: cfg.Keyset, store: cfg.Store, envs: map[string]*Keyset{}},
+		check:     cfg.CheckIntegration,
+		tell:      cfg.TellProvider,
+		returns:   cfg.ReturnURLs,
+		clock:     cfg.Now,
+		log:       cfg.Log,
+		reads:     newReadLedger(),
+		master:    cfg.Keyset,
+		sessionUp: newSignal(),
+	}
+	if v.clock == nil {
+		v.clock = time.Now
+	}
+	if v.log == nil {
+		v.log = slog.Default()
+	}
+	return v
+}
+
+// now is UTC and no finer than what the databases keep.
+func (v *Vault) now() time.Time { return v.clock().UTC().Truncate(time.Microsecond) }
+
+// Ready reports whether the database answers with the schema of this release
+// and holds rows of this keyset.
+func (v *Vault) Ready(ctx context.Context) error {
+	if err := v.store.Ping(ctx); err != nil {
+		return err
+	}
+	return v.openCanary(ctx)
+}
+
+// entry begins an audit entry.
+func (v *Vault) entry(caller Caller, action Action) AuditEntry {
+	return AuditEntry{
+		ID:            newID("aud"),
+		EnvironmentID: caller.EnvironmentID,
+		At:            v.now(),
+		ActorKind:     caller.Kind,
+		ActorID:       caller.ID,
+		Action:        action,
+		Allowed:       true,
+		Count:         1,
+	}
+}
+
+// connectionEntry begins an audit entry about a connection.
+func (v *Vault) connectionEntry(caller Caller, action Action, c *Connection) AuditEntry {
+	e := v.entry(caller, action)
+	e.EnvironmentID, e.ConnectionID, e.IntegrationID, e.Generation = c.EnvironmentID, c.ID, c.IntegrationID, c.Generation
+	return e
+}
+
+// allow answers nil if the caller has the scope. A refusal is in the trail
+// before it is answered.
+func (v *Vault) allow(ctx context.Context, caller Caller, scope Scope, connectionID string) error {
+	if caller.May(scope) {
+		return nil
+	}
+	e := v.entry(caller, ActionRefused)
+	e.Allowed, e.ConnectionID, e.Reason = false, connectionID, string(scope)
+	if err := v.audit(ctx, e); err != nil {
+		return err
+	}
+	return fault.New(fault.InsufficientScope, "This needs the scope %s.", scope)
+}
+
+// audit writes one entry by itself, for what changes nothing else.
+func (v *Vault) audit(ctx context.Context, e AuditEntry) error {
+	err := v.store.Update(ctx, func(tx Tx) error { return tx.InsertAudit(ctx, e) })
+	if err != nil {
+		return fmt.Errorf("writing audit entry %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+// missing turns a store's "not found" into the answer for outside; what names
+// the thing ("connection").
+func missing(err error, what string) error {
+	if errors.Is(err, ErrNotFound) {
+		return fault.New(fault.NotFound, "There is no such %s.", what)
+	}
+	return err
+}
+
+func sameHash(a, b []byte) bool {
+	return len(a) > 0 && subtle.ConstantTimeCompare(a, b) == 1
+}
+
+// Audit lists the trail, newest first.
+func (v *Vault) Audit(ctx context.Context, caller Caller, f AuditFilter) ([]AuditEntry, error) {
+	if err := v.allow(ctx, caller, ScopeAuditRead, ""); err != nil {
+		return nil, err
+	}
+	return v.store.Audit(ctx, caller.EnvironmentID, f)
+}
