@@ -1,0 +1,593 @@
+package oidc_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claviger/claviger/internal/fault"
+	"github.com/claviger/claviger/internal/providers/oidc"
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// flaw is one thing wrong with an otherwise good token.
+type flaw struct {
+	name   string
+	check  oidc.Check
+	claims func(map[string]any)                      // changes the claims
+	json   func(string) string                       // changes the payload's text
+	sign   signer                                    // signs otherwise
+	raw    func(token string) string                 // changes the signed token
+	expect func(*oidc.Expect)                        // the attempt was another one
+	whole  func(t *testing.T, payload string) string // makes the token by hand
+}
+
+func set(name string, value any) func(map[string]any) {
+	return func(c map[string]any) { c[name] = value }
+}
+
+func remove(name string) func(map[string]any) {
+	return func(c map[string]any) { delete(c, name) }
+}
+
+func later(name string, d time.Duration) func(map[string]any) {
+	return func(c map[string]any) { c[name] = noon.Add(d).Unix() }
+}
+
+func header(name string, value any) signer {
+	return signer{header: map[string]any{name: value}}
+}
+
+func insert(member string) func(string) string {
+	return func(payload string) string { return "{" + member + "," + payload[1:] }
+}
+
+func appended(member string) func(string) string {
+	return func(payload string) string { return payload[:len(payload)-1] + "," + member + "}" }
+}
+
+// byHand signs with the provider's key under a header go-jose would not write.
+func byHand(header string) func(*testing.T, string) string {
+	return func(t *testing.T, payload string) string {
+		t.Helper()
+		signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+			base64.RawURLEncoding.EncodeToString([]byte(payload))
+		sum := sha256.Sum256([]byte(signed))
+		signature, err := rsa.SignPKCS1v15(rand.Reader, ours(), crypto.SHA256, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+	}
+}
+
+// spareBits sets the unused bits at the end of a part of the token: other
+// text, same octets.
+func spareBits(part int) func(string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return func(token string) string {
+		parts := strings.Split(token, ".")
+		last := len(parts[part]) - 1
+		parts[part] = parts[part][:last] + string(alphabet[strings.IndexByte(alphabet, parts[part][last])+1])
+		return strings.Join(parts, ".")
+	}
+}
+
+// everywhere are the flaws that no position forgives.
+var everywhere = []flaw{
+	{name: "empty", check: oidc.CheckFormat, raw: func(string) string { return "" }},
+	{name: "two parts", check: oidc.CheckFormat, raw: func(s string) string { return s[:strings.LastIndex(s, ".")] }},
+	{name: "no signature", check: oidc.CheckFormat, raw: func(s string) string { return s[:strings.LastIndex(s, ".")+1] }},
+	{name: "whitespace", check: oidc.CheckFormat, raw: func(s string) string { return s + "\n" }},
+	{name: "padding", check: oidc.CheckFormat, raw: func(s string) string { return s + "=" }},
+	{name: "encrypted", check: oidc.CheckFormat, raw: func(s string) string { return s + ".a.b" }},
+	{name: "JSON serialization", check: oidc.CheckFormat, raw: func(s string) string {
+		p := strings.Split(s, ".")
+		return `{"protected":"` + p[0] + `","payload":"` + p[1] + `","signature":"` + p[2] + `"}`
+	}},
+	{name: "17 KiB", check: oidc.CheckFormat, claims: set("groups", strings.Repeat("g", 12<<10))},
+	{name: "spare bits in the payload", check: oidc.CheckFormat, json: appended(`"x":""`), raw: spareBits(1)},
+	{name: "spare bits in the signature", check: oidc.CheckFormat, raw: spareBits(2)},
+	{name: "payload not JSON", check: oidc.CheckFormat, json: func(string) string { return "hello" }},
+	{name: "payload an array", check: oidc.CheckFormat, json: func(s string) string { return "[" + s + "]" }},
+	{name: "payload with a tail", check: oidc.CheckFormat, json: func(s string) string { return s + s }},
+	{name: "payload not UTF-8", check: oidc.CheckFormat, json: insert("\"name\":\"\xff\"")},
+	{name: "header with a tail", check: oidc.CheckFormat, whole: byHand(`{"alg":"RS256","kid":"k1"}{}`)},
+
+	{name: "sub twice", check: oidc.CheckDuplicateMember, json: appended(`"sub":"mallory"`)},
+	{name: "sub and SUB", check: oidc.CheckDuplicateMember, json: appended(`"SUB":"mallory"`)},
+	{name: "sub and \\u0073ub", check: oidc.CheckDuplicateMember, json: appended(`"\u0073ub":"mallory"`)},
+	{name: "sub and ſub", check: oidc.CheckDuplicateMember, json: appended(`"ſub":"mallory"`)},
+	{name: "nonce and Nonce first", check: oidc.CheckDuplicateMember, json: insert(`"Nonce":"x"`)},
+	{name: "alg twice", check: oidc.CheckDuplicateMember, whole: byHand(`{"alg":"RS256","kid":"k1","alg":"RS256"}`)},
+	{name: "alg and ALG", check: oidc.CheckDuplicateMember, whole: byHand(`{"alg":"RS256","kid":"k1","ALG":"none"}`)},
+
+	{name: "jku", check: oidc.CheckKeyHeader, sign: header("jku", "https://evil.example/jwks")},
+	{name: "JKU", check: oidc.CheckKeyHeader, whole: byHand(`{"alg":"RS256","kid":"k1","JKU":"https://evil.example"}`)},
+	{name: "x5u", check: oidc.CheckKeyHeader, sign: header("x5u", "https://evil.example/chain")},
+	{name: "x5c", check: oidc.CheckKeyHeader, whole: byHand(`{"alg":"RS256","kid":"k1","x5c":[]}`)},
+	{name: "jwk", check: oidc.CheckKeyHeader, sign: signer{key: stranger(), header: map[string]any{
+		"jwk": jose.JSONWebKey{Key: stranger().Public()},
+	}}},
+	{name: "crit", check: oidc.CheckCritical, whole: byHand(`{"alg":"RS256","kid":"k1","crit":["exp"],"exp":1}`)},
+	{name: "crit of nothing", check: oidc.CheckCritical, whole: byHand(`{"alg":"RS256","kid":"k1","crit":[]}`)},
+	{name: "b64", check: oidc.CheckCritical, whole: byHand(`{"alg":"RS256","kid":"k1","b64":true}`)},
+	{name: "nested", check: oidc.CheckType, sign: header("cty", "JWT")},
+	{name: "access token", check: oidc.CheckType, sign: header("typ", "at+jwt")},
+	{name: "logout token", check: oidc.CheckType, sign: header("typ", "logout+jwt")},
+	{name: "typ a number", check: oidc.CheckType, whole: byHand(`{"alg":"RS256","kid":"k1","typ":1}`)},
+
+	{name: "alg none", check: oidc.CheckAlgorithm, whole: func(_ *testing.T, payload string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." +
+			base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".AA"
+	}},
+	{name: "alg none, well signed", check: oidc.CheckAlgorithm, whole: byHand(`{"alg":"none","kid":"k1"}`)},
+	{name: "alg missing", check: oidc.CheckAlgorithm, whole: byHand(`{"kid":"k1"}`)},
+	{name: "alg a number", check: oidc.CheckAlgorithm, whole: byHand(`{"alg":256,"kid":"k1"}`)},
+	{name: "HS256 with the client secret", check: oidc.CheckAlgorithm, sign: signer{alg: jose.HS256, key: []byte(clientKey)}},
+	{name: "HS256 with the public key", check: oidc.CheckAlgorithm, sign: signer{alg: jose.HS256, key: ours().N.Bytes()}},
+	{name: "RS512, not on the list", check: oidc.CheckAlgorithm, sign: signer{alg: jose.RS512}},
+	{name: "kid a number", check: oidc.CheckKeyID, whole: byHand(`{"alg":"RS256","kid":1}`)},
+	{name: "unknown kid", check: oidc.CheckKeyID, sign: header("kid", "k9")},
+	{name: "another's key under our kid", check: oidc.CheckSignature, sign: signer{key: stranger()}},
+	{name: "another's key without kid", check: oidc.CheckSignature, sign: signer{key: stranger(), header: map[string]any{"kid": nil}}},
+	{name: "payload changed after signing", check: oidc.CheckSignature, raw: func(s string) string {
+		p := strings.Split(s, ".")
+		b, _ := base64.RawURLEncoding.DecodeString(p[1])
+		p[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(b), "248289761001", "248289761002", 1)))
+		return strings.Join(p, ".")
+	}},
+
+	{name: "iss missing", check: oidc.CheckIssuer, claims: remove("iss")},
+	{name: "iss another's", check: oidc.CheckIssuer, claims: set("iss", "https://server.example.com")},
+	{name: "iss with a slash", check: oidc.CheckIssuer, claims: func(c map[string]any) { c["iss"] = c["iss"].(string) + "/" }},
+	{name: "iss in capitals", check: oidc.CheckIssuer, claims: func(c map[string]any) { c["iss"] = strings.ToUpper(c["iss"].(string)) }},
+	{name: "iss an array", check: oidc.CheckIssuer, claims: func(c map[string]any) { c["iss"] = []any{c["iss"]} }},
+	{name: "aud missing", check: oidc.CheckAudience, claims: remove("aud")},
+	{name: "aud empty", check: oidc.CheckAudience, claims: set("aud", []string{})},
+	{name: "aud another's", check: oidc.CheckAudience, claims: set("aud", "somebody-else")},
+	{name: "aud ours and another's", check: oidc.CheckAudience, claims: set("aud", []string{clientID, "somebody-else"})},
+	{name: "aud a number", check: oidc.CheckAudience, claims: set("aud", 1)},
+	{name: "azp another's", check: oidc.CheckAuthorizedParty, claims: set("azp", "somebody-else")},
+	{name: "azp empty", check: oidc.CheckAuthorizedParty, claims: set("azp", "")},
+	{name: "sub missing", check: oidc.CheckSubject, claims: remove("sub")},
+	{name: "sub null", check: oidc.CheckSubject, claims: set("sub", nil)},
+	{name: "sub empty", check: oidc.CheckSubject, claims: set("sub", "")},
+	{name: "sub a number", check: oidc.CheckSubject, claims: set("sub", 1)},
+	{name: "sub of 256 characters", check: oidc.CheckSubject, claims: set("sub", strings.Repeat("s", 256))},
+	{name: "sub with a newline", check: oidc.CheckSubject, claims: set("sub", "a\nb")},
+	{name: "sub with an umlaut", check: oidc.CheckSubject, claims: set("sub", "ä")},
+	{name: "SUB for sub", check: oidc.CheckSubject, json: func(s string) string { return strings.Replace(s, `"sub"`, `"SUB"`, 1) }},
+
+	{name: "exp missing", check: oidc.CheckExpiry, claims: remove("exp")},
+	{name: "exp a string", check: oidc.CheckExpiry, claims: func(c map[string]any) { c["exp"] = "1772366700" }},
+	{name: "expired by more than the skew", check: oidc.CheckExpiry, claims: func(c map[string]any) {
+		c["iat"], c["exp"] = noon.Add(-60*time.Second).Unix(), noon.Add(-60*time.Second).Unix()
+	}},
+	{name: "exp before iat", check: oidc.CheckExpiry, claims: later("exp", -time.Second)},
+	{name: "life of more than a day", check: oidc.CheckExpiry, claims: later("exp", 24*time.Hour+time.Second)},
+	{name: "exp 1e20", check: oidc.CheckExpiry, json: func(s string) string {
+		return strings.Replace(s, `"exp":1772366700`, `"exp":1e20`, 1)
+	}},
+	{name: "exp negative", check: oidc.CheckExpiry, claims: set("exp", -1)},
+	{name: "iat missing", check: oidc.CheckIssuedAt, claims: remove("iat")},
+	{name: "iat null", check: oidc.CheckIssuedAt, claims: set("iat", nil)},
+	{name: "iat in the future", check: oidc.CheckIssuedAt, claims: later("iat", 61*time.Second)},
+	{name: "nbf in the future", check: oidc.CheckNotBefore, claims: later("nbf", 61*time.Second)},
+	{name: "nbf a string", check: oidc.CheckNotBefore, claims: set("nbf", "0")},
+	{name: "auth_time a string", check: oidc.CheckAuthTime, claims: set("auth_time", "yesterday")},
+	{name: "sid a number", check: oidc.CheckSessionID, claims: set("sid", 1)},
+	{name: "claims from nowhere", check: oidc.CheckSecondOpinion, claims: set("_claim_names", map[string]string{"address": "src1"})},
+}
+
+// ofTheAttempt are the flaws of a token that belongs to another attempt, in
+// both answers to this one.
+var ofTheAttempt = []flaw{
+	{name: "iat from before the attempt", check: oidc.CheckIssuedAt, claims: later("iat", -64*time.Second)},
+	{name: "attempt without a start", check: oidc.CheckIssuedAt, expect: func(e *oidc.Expect) { e.Started = time.Time{} }},
+	{name: "nonce missing", check: oidc.CheckNonce, claims: remove("nonce")},
+	{name: "nonce empty", check: oidc.CheckNonce, claims: set("nonce", "")},
+	{name: "nonce of another attempt", check: oidc.CheckNonce, claims: set("nonce", "n-0S6_WzA2Mk")},
+	{name: "nonce a number", check: oidc.CheckNonce, claims: set("nonce", 1)},
+	{name: "attempt without nonce, token too", check: oidc.CheckNonce, claims: set("nonce", ""),
+		expect: func(e *oidc.Expect) { e.Nonce = vault.Secret{} }},
+	{name: "c_hash of another code", check: oidc.CheckCodeHash, claims: set("c_hash", "2SmKENGwc1g33EvYXaxkGw")},
+	{name: "c_hash empty", check: oidc.CheckCodeHash, claims: set("c_hash", "")},
+	{name: "c_hash of no code", check: oidc.CheckCodeHash, claims: set("c_hash", "47DEQpj8HBSa-_TImW-5JA"),
+		expect: func(e *oidc.Expect) { e.Code = vault.Secret{} }},
+	{name: "s_hash of another state", check: oidc.CheckStateHash, claims: set("s_hash", "2SmKENGwc1g33EvYXaxkGw")},
+	{name: "s_hash empty", check: oidc.CheckStateHash, claims: set("s_hash", "")},
+}
+
+var ofTheAccessToken = []flaw{
+	{name: "at_hash of another token", check: oidc.CheckAccessTokenHash, claims: set("at_hash", "2SmKENGwc1g33EvYXaxkGw")},
+	{name: "at_hash empty", check: oidc.CheckAccessTokenHash, claims: set("at_hash", "")},
+	{name: "at_hash a number", check: oidc.CheckAccessTokenHash, claims: set("at_hash", 1)},
+}
+
+// make spoils a good token.
+func (f flaw) make(t *testing.T, p *provider) string {
+	t.Helper()
+	claims := p.claims()
+	if f.claims != nil {
+		f.claims(claims)
+	}
+	payload := string(encode(t, claims))
+	if f.json != nil {
+		changed := f.json(payload)
+		if changed == payload {
+			t.Fatal("the flaw changes nothing")
+		}
+		payload = changed
+	}
+	if f.whole != nil {
+		return f.whole(t, payload)
+	}
+	raw := f.sign.sign(t, []byte(payload))
+	if f.raw != nil {
+		raw = f.raw(raw)
+	}
+	return raw
+}
+
+// expected is the attempt, as the flaw has it.
+func (f flaw) expected(p *provider) oidc.Expect {
+	e := p.expect()
+	if f.expect != nil {
+		f.expect(&e)
+	}
+	return e
+}
+
+func each(t *testing.T, judge func(t *testing.T, f flaw, p *provider, v *oidc.Verifier), flaws ...[]flaw) {
+	t.Helper()
+	for _, list := range flaws {
+		for _, f := range list {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				p := newProvider(t)
+				judge(t, f, p, p.verifier(t))
+			})
+		}
+	}
+}
+
+func TestFrontRefuses(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, f flaw, p *provider, v *oidc.Verifier) {
+		_, err := v.Front(t.Context(), vault.NewSecret(f.make(t, p)), f.expected(p))
+		wantCheck(t, err, oidc.FrontChannel, f.check)
+	}, everywhere, ofTheAttempt, []flaw{
+		{name: "c_hash missing", check: oidc.CheckCodeHash, claims: remove("c_hash")},
+	})
+}
+
+func TestBackRefuses(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, f flaw, p *provider, v *oidc.Verifier) {
+		first, err := v.Front(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, p.claims()))), p.expect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = v.Back(t.Context(), vault.NewSecret(f.make(t, p)), first, f.expected(p), vault.NewSecret(accessToken))
+		wantCheck(t, err, oidc.TokenEndpoint, f.check)
+	}, everywhere, ofTheAttempt, ofTheAccessToken, []flaw{
+		{name: "another sub than in front", check: oidc.CheckSubject, claims: set("sub", "248289761002")},
+		{name: "another auth_time than in front", check: oidc.CheckAuthTime, claims: later("auth_time", -6*time.Second)},
+		{name: "another sid than in front", check: oidc.CheckSessionID, claims: set("sid", "F2E4")},
+		{name: "another acr than in front", check: oidc.CheckContextClass, claims: set("acr", "2")},
+	})
+}
+
+func TestRefreshedRefuses(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, f flaw, p *provider, v *oidc.Verifier) {
+		login := accepted(t, p, v)
+		_, err := v.Refreshed(t.Context(), vault.NewSecret(f.make(t, p)), login, vault.NewSecret(accessToken))
+		wantCheck(t, err, oidc.RefreshAnswer, f.check)
+	}, everywhere, ofTheAccessToken, []flaw{
+		{name: "another sub than at the login", check: oidc.CheckSubject, claims: set("sub", "248289761002")},
+		{name: "another auth_time than at the login", check: oidc.CheckAuthTime, claims: later("auth_time", time.Second)},
+		{name: "another nonce than at the login", check: oidc.CheckNonce, claims: set("nonce", "another")},
+		{name: "nonce empty", check: oidc.CheckNonce, claims: set("nonce", "")},
+		{name: "older than the login", check: oidc.CheckIssuedAt, claims: later("iat", -61*time.Second)},
+	})
+}
+
+// accepted is the identity of a good login, through both channels.
+func accepted(t *testing.T, p *provider, v *oidc.Verifier) oidc.Identity {
+	t.Helper()
+	raw := vault.NewSecret(signer{}.sign(t, encode(t, p.claims())))
+	first, err := v.Front(t.Context(), raw, p.expect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, err := v.Back(t.Context(), raw, first, p.expect(), vault.NewSecret(accessToken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return login
+}
+
+func TestIdentityOfALogin(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	got := accepted(t, p, p.verifier(t))
+	sum := sha256.Sum256([]byte(nonce))
+	want := oidc.Identity{
+		Issuer: p.URL, Subject: "248289761001", ClientID: clientID,
+		SessionID: "F2E3", ContextClass: "1",
+		AuthTime: noon.Add(-5 * time.Second), IssuedAt: noon,
+		NonceDigest: base64.RawURLEncoding.EncodeToString(sum[:]),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	kept, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(kept), nonce) {
+		t.Errorf("the nonce is kept: %s", kept)
+	}
+	var back oidc.Identity
+	if err := json.Unmarshal(kept, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(got, back); diff != "" {
+		t.Errorf("does not survive being stored: %s", diff)
+	}
+}
+
+func TestAccepts(t *testing.T) {
+	t.Parallel()
+	without := func(names ...string) func(map[string]any) {
+		return func(c map[string]any) {
+			maps.DeleteFunc(c, func(name string, _ any) bool {
+				for _, n := range names {
+					if n == name {
+						return true
+					}
+				}
+				return false
+			})
+		}
+	}
+	for _, f := range []flaw{
+		{name: "everything"},
+		{name: "only what is required", claims: without("azp", "nbf", "auth_time", "sid", "acr", "at_hash", "s_hash")},
+		{name: "aud an array of one", claims: set("aud", []string{clientID})},
+		{name: "typ absent", sign: header("typ", nil)},
+		{name: "typ in lower case", sign: header("typ", "jwt")},
+		{name: "kid absent, one key", sign: header("kid", nil)},
+		{name: "x5t, as IdentityServer sends", sign: header("x5t", "a3rMUgMFv9tPclLa6yF3zAkfquE")},
+		{name: "expired within the skew", claims: func(c map[string]any) {
+			c["iat"], c["exp"] = noon.Add(-62*time.Second).Unix(), noon.Add(-59*time.Second).Unix()
+		}},
+		{name: "iat ahead within the skew", claims: later("iat", 60*time.Second)},
+		{name: "iat behind within the skew", claims: later("iat", -63*time.Second)},
+		{name: "nbf ahead within the skew", claims: later("nbf", 60*time.Second)},
+		{name: "fractions of a second", claims: set("iat", float64(noon.Unix())+0.5)},
+		{name: "life of a day", claims: later("exp", 24*time.Hour)},
+		{name: "optional claims null", claims: func(c map[string]any) { c["azp"], c["sid"], c["auth_time"] = nil, nil, nil }},
+		{name: "sub of 255 characters", claims: set("sub", strings.Repeat("s", 255))},
+		{name: "12 KiB", claims: set("groups", strings.Repeat("g", 8<<10))},
+		{name: "nested names that differ in case", claims: set("address", map[string]string{"a": "1", "A": "2"})},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t)
+			v := p.verifier(t)
+			raw := vault.NewSecret(f.make(t, p))
+			first, err := v.Front(t.Context(), raw, p.expect())
+			if err != nil {
+				t.Fatal("front:", err)
+			}
+			login, err := v.Back(t.Context(), raw, first, p.expect(), vault.NewSecret(accessToken))
+			if err != nil {
+				t.Fatal("back:", err)
+			}
+			if _, err = v.Refreshed(t.Context(), raw, login, vault.NewSecret(accessToken)); err != nil {
+				t.Fatal("refreshed:", err)
+			}
+		})
+	}
+}
+
+// Core 3.3.2.11 has c_hash for the front channel only; claims about the
+// sign-in may come with either token.
+func TestBackAcceptsASparseToken(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	v := p.verifier(t)
+	first, err := v.Front(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, p.claims()))), p.expect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sparse := p.claims()
+	for _, name := range []string{"c_hash", "at_hash", "s_hash", "sid", "acr", "auth_time"} {
+		delete(sparse, name)
+	}
+	login, err := v.Back(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, sparse))), first, p.expect(), vault.NewSecret(accessToken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, login); diff != "" {
+		t.Errorf("what the front channel said is lost: %s", diff)
+	}
+}
+
+// A refresh may leave nonce and auth_time out; the one after it is held to
+// those of the login all the same.
+func TestRefreshedRemembersTheLogin(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	v := p.verifier(t)
+	identity := accepted(t, p, v)
+
+	p.clock.Advance(time.Hour)
+	sparse := p.claims()
+	for _, name := range []string{"nonce", "auth_time", "sid", "acr", "at_hash", "c_hash", "s_hash"} {
+		delete(sparse, name)
+	}
+	refreshed, err := v.Refreshed(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, sparse))), identity, vault.NewSecret("another"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := identity
+	want.IssuedAt = noon.Add(time.Hour)
+	if diff := cmp.Diff(want, refreshed); diff != "" {
+		t.Error(diff)
+	}
+
+	for name, check := range map[string]oidc.Check{"nonce": oidc.CheckNonce, "auth_time": oidc.CheckAuthTime} {
+		other := maps.Clone(sparse)
+		other[name] = map[string]any{"nonce": "another", "auth_time": noon.Unix()}[name]
+		_, err := v.Refreshed(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, other))), refreshed, vault.Secret{})
+		wantCheck(t, err, oidc.RefreshAnswer, check)
+	}
+}
+
+func TestRefreshedNeedsALoginOfThisClientAtThisIssuer(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	v := p.verifier(t)
+	raw := vault.NewSecret(signer{}.sign(t, encode(t, p.claims())))
+	for name, row := range map[string]struct {
+		change func(*oidc.Identity)
+		check  oidc.Check
+	}{
+		"no login":       {func(id *oidc.Identity) { *id = oidc.Identity{} }, oidc.CheckIssuedAt},
+		"another issuer": {func(id *oidc.Identity) { id.Issuer = "https://server.example.com" }, oidc.CheckIssuer},
+		"another client": {func(id *oidc.Identity) { id.ClientID = "somebody-else" }, oidc.CheckAudience},
+	} {
+		previous := accepted(t, p, v)
+		row.change(&previous)
+		_, err := v.Refreshed(t.Context(), raw, previous, vault.NewSecret(accessToken))
+		t.Run(name, func(t *testing.T) { wantCheck(t, err, oidc.RefreshAnswer, row.check) })
+	}
+}
+
+func TestBackNeedsAFront(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	v := p.verifier(t)
+	raw := vault.NewSecret(signer{}.sign(t, encode(t, p.claims())))
+	_, err := v.Back(t.Context(), raw, oidc.Identity{}, p.expect(), vault.NewSecret(accessToken))
+	wantCheck(t, err, oidc.TokenEndpoint, oidc.CheckIssuer)
+}
+
+// An at_hash beside no access token vouches for nothing.
+func TestAccessTokenHashOfNothing(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	v := p.verifier(t)
+	claims := p.claims()
+	claims["at_hash"] = "47DEQpj8HBSa-_TImW-5JA" // of the empty string
+	_, err := v.Refreshed(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, claims))), accepted(t, p, v), vault.Secret{})
+	wantCheck(t, err, oidc.RefreshAnswer, oidc.CheckAccessTokenHash)
+}
+
+// Every algorithm that an issuer may list, with a key of its kind.
+func TestAlgorithms(t *testing.T) {
+	t.Parallel()
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// c_hash of the code, by Python's hashlib.
+	const sha256, sha384, sha512 = "o1uBp9eSe3DsmScN0jYriA", "8ZYBhGf1HS0O6l_LefILVrCxOJ4-cux2", "php9CHa4VMkYVLy29EudTMn2qR0zfkdNC24tIP3VP8Y"
+	for _, row := range []struct {
+		alg  jose.SignatureAlgorithm
+		key  crypto.Signer
+		hash string
+	}{
+		{jose.RS256, ours(), sha256},
+		{jose.RS384, ours(), sha384},
+		{jose.RS512, ours(), sha512},
+		{jose.PS256, ours(), sha256},
+		{jose.PS384, ours(), sha384},
+		{jose.PS512, ours(), sha512},
+		{jose.ES256, p256, sha256},
+		{jose.ES384, p384, sha384},
+		{jose.ES512, p521, sha512},
+		{jose.EdDSA, edwards, sha512},
+	} {
+		t.Run(string(row.alg), func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t)
+			document := p.discovery()
+			document["id_token_signing_alg_values_supported"] = []any{row.alg, "HS256"}
+			p.setDocument(answer(encode(t, document)))
+			p.publish(t,
+				jose.JSONWebKey{Key: stranger().Public(), KeyID: "other"},
+				jose.JSONWebKey{Key: row.key.Public(), KeyID: "k1"})
+			v := p.verifier(t)
+			claims := p.claims()
+			delete(claims, "at_hash")
+			delete(claims, "s_hash")
+			claims["c_hash"] = row.hash
+			made := signer{alg: row.alg, key: row.key}
+			if err := front(t.Context(), v, p, made.sign(t, encode(t, claims))); err != nil {
+				t.Error(err)
+			}
+			made.header = map[string]any{"kid": nil}
+			if err := front(t.Context(), v, p, made.sign(t, encode(t, claims))); err != nil {
+				t.Error("without kid:", err)
+			}
+			claims["c_hash"] = "2SmKENGwc1g33EvYXaxkGw"
+			err := front(t.Context(), v, p, made.sign(t, encode(t, claims)))
+			wantCheck(t, err, oidc.FrontChannel, oidc.CheckCodeHash)
+		})
+	}
+}
+
+// A rejection says which check failed, and nothing that the token said.
+func TestRejectionsTellNothingOfTheToken(t *testing.T) {
+	t.Parallel()
+	const planted = "planted-7f3a"
+	for _, name := range []string{"iss", "sub", "aud", "azp", "nonce", "c_hash", "at_hash", "s_hash", "sid", "acr"} {
+		p := newProvider(t)
+		v := p.verifier(t)
+		login := accepted(t, p, v)
+		claims := p.claims()
+		claims[name] = planted
+		_, err := v.Back(t.Context(), vault.NewSecret(signer{}.sign(t, encode(t, claims))), login, p.expect(), vault.NewSecret(accessToken))
+		wantCheck(t, err, oidc.TokenEndpoint, oidc.Check(name))
+		var r *oidc.Rejection
+		errors.As(err, &r)
+		shown := r.Fault()
+		if shown.Kind != fault.ProviderRejected || shown.Message != "The provider's reply could not be verified." {
+			t.Errorf("%s: shown as %v", name, shown)
+		}
+		if said := err.Error() + shown.Error() + p.journal.String(); strings.Contains(said, planted) || strings.Contains(said, nonce) {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+}
