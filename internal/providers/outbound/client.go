@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 const (
@@ -121,8 +124,14 @@ type call struct {
 }
 
 // Timeout replaces [DefaultTimeout] for one call. An earlier deadline of the
-// context still counts.
-func Timeout(d time.Duration) Option { return func(c *call) { c.timeout = d } }
+// context still counts, and 0 or less changes nothing.
+func Timeout(d time.Duration) Option {
+	return func(c *call) {
+		if d > 0 {
+			c.timeout = d
+		}
+	}
+}
 
 // Route names the call in the log ("token", "verify"). Paths are not logged:
 // some providers put credentials into theirs.
@@ -169,11 +178,15 @@ func (c *Client) Do(ctx context.Context, req *http.Request, limit int64, opts ..
 }
 
 func (c *Client) do(ctx context.Context, req *http.Request, limit int64, o call) (*Response, *Error) {
-	if err := c.CheckURL(req.URL); err != nil {
+	kind, err := BadURL, c.CheckURL(req.URL)
+	if err == nil {
+		kind, err = BadRequest, checkHeader(req.Header)
+	}
+	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
-		return nil, &Error{Kind: BadURL, Delivery: NotSent, Host: host(req), Err: err}
+		return nil, &Error{Kind: kind, Delivery: NotSent, Host: host(req), Err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -218,6 +231,19 @@ func (c *Client) do(ctx context.Context, req *http.Request, limit int64, o call)
 		return fail(kindOnWire(ctx, err), Uncertain, onWire(err))
 	}
 	return out, nil
+}
+
+// checkHeader refuses what net/http would refuse later, so as to be able to
+// tell it from a provider that is down: somebody may have pasted a line break.
+func checkHeader(h http.Header) error {
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(v string) bool {
+			return !httpguts.ValidHeaderFieldValue(v)
+		}) {
+			return errors.New("a header has a character that none can carry")
+		}
+	}
+	return nil
 }
 
 // outgoing is the request as it goes out. RoundTrip is called without an

@@ -17,6 +17,8 @@ type Kind string
 const (
 	// BadURL is an address that [Client.CheckURL] refuses.
 	BadURL Kind = "bad_url"
+	// BadRequest is a header that cannot be sent.
+	BadRequest Kind = "bad_request"
 	// Forbidden is a name that leads to addresses that may not be reached;
 	// the error is [ErrForbiddenAddress] as well.
 	Forbidden Kind = "forbidden_address"
@@ -57,6 +59,7 @@ func (d Delivery) String() string {
 		return "not sent"
 	case Answered:
 		return "answered"
+	case Uncertain:
 	}
 	return "uncertain"
 }

@@ -185,8 +185,13 @@ func splitHost(host string) (name, port string, ok bool) {
 		}
 	}
 	name, err := idna.Lookup.ToASCII(name)
-	if err != nil || name == "" || len(name) > 253 || strings.HasSuffix(name, ".") {
+	if err != nil || len(name) > 253 {
 		return "", "", false
+	}
+	for label := range strings.SplitSeq(name, ".") { // the Lookup profile lets these lengths pass
+		if label == "" || len(label) > 63 {
+			return "", "", false
+		}
 	}
 	if endsInNumber(name) {
 		addr, err := netip.ParseAddr(name)

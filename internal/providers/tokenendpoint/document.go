@@ -47,9 +47,9 @@ var (
 )
 
 // read never fails: what is wrong is in the document.
-func read(contentType string, body []byte, prefix string, cut bool) document {
+func read(contentType string, body []byte, prefix string, cut bool) *document {
 	top := members{}
-	d := document{top: top, inner: top}
+	d := &document{top: top, inner: top}
 	var path []string
 	if prefix != "" {
 		d.inner = members{}

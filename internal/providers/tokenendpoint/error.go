@@ -82,6 +82,7 @@ func (e *Error) Spent() bool {
 		return true
 	case Transient:
 		return e.Status >= http.StatusInternalServerError
+	case Terminal, ClientFault, Rejected:
 	}
 	return false
 }
@@ -94,7 +95,7 @@ func transportError(err error) *Error {
 	}
 	e := &Error{Class: Uncertain, Status: oe.Status, Err: err}
 	switch {
-	case oe.Kind == outbound.BadURL, oe.Kind == outbound.Forbidden:
+	case oe.Kind == outbound.BadURL, oe.Kind == outbound.BadRequest, oe.Kind == outbound.Forbidden:
 		e.Class = ClientFault
 	case oe.Delivery == outbound.NotSent:
 		e.Class = Transient

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -63,7 +64,7 @@ func (g Grant) with(name string, value vault.Secret) Grant {
 	if value.IsZero() {
 		return g
 	}
-	g.params = append(g.params[:len(g.params):len(g.params)], param{name, value})
+	g.params = append(slices.Clip(g.params), param{name, value})
 	return g
 }
 

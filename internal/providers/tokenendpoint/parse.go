@@ -74,7 +74,7 @@ func (s Shape) parse(status int, contentType string, body []byte, cut bool) (*An
 }
 
 // judge makes an answer of everything but the refresh token.
-func (s Shape) judge(doc document) (*Answer, []string, error) {
+func (s Shape) judge(doc *document) (*Answer, []string, error) {
 	if doc.err != nil {
 		return nil, nil, doc.err
 	}
@@ -145,15 +145,16 @@ func (s Shape) takesType(typ string) bool {
 
 // refusal reports an error in the answer's top object. Slack and GitHub send
 // theirs with status 200.
-func (d document) refusal() (code, description string, refused bool) {
+func (d *document) refusal() (code, description string, refused bool) {
 	switch v := d.top["error"]; v.kind {
 	case kindString:
 		refused = v.text != ""
 		code = cleanCode(v.text)
-	case kindOther, kindNumber:
+	case kindOther, kindList, kindNumber:
 		refused = true
 	case kindBool:
 		refused = v.text == "true"
+	case kindNone:
 	}
 	if v := d.top["ok"]; v.kind != kindNone && v.text == "false" {
 		refused = true
