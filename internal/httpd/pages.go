@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -69,10 +70,28 @@ func newPages(fsys fs.FS, a *assets, app string) (*pages, error) {
 		if set, err = set.ParseFS(fsys, sources...); err != nil {
 			return err
 		}
+		if err := complete(set, file); err != nil {
+			return err
+		}
 		p.byName[strings.TrimSuffix(file, ".html")] = set
 		return nil
 	})
 	return p, err
+}
+
+// complete finds what html/template would find on the first request only: a
+// block that is not defined, a value where no escaping is right.
+func complete(set *template.Template, file string) error {
+	for _, block := range []string{"title", "content"} {
+		if set.Lookup(block) == nil {
+			return fmt.Errorf("%s does not define %q", file, block)
+		}
+	}
+	var escaping *template.Error
+	if err := set.ExecuteTemplate(io.Discard, "base.html", nil); errors.As(err, &escaping) {
+		return escaping
+	}
+	return nil // any other error is for want of data
 }
 
 func exists(fsys fs.FS, name string) bool {
