@@ -203,8 +203,8 @@ type signer struct {
 	header map[string]any // nil values remove
 }
 
-func (s signer) sign(t testing.TB, payload []byte) string {
-	t.Helper()
+func (s signer) sign(tb testing.TB, payload []byte) string {
+	tb.Helper()
 	if s.alg == "" {
 		s.alg = jose.RS256
 	}
@@ -220,24 +220,24 @@ func (s signer) sign(t testing.TB, payload []byte) string {
 	}
 	made, err := jose.NewSigner(jose.SigningKey{Algorithm: s.alg, Key: s.key}, options)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	jws, err := made.Sign(payload)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	raw, err := jws.CompactSerialize()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return raw
 }
 
-func encode(t testing.TB, v any) []byte {
-	t.Helper()
+func encode(tb testing.TB, v any) []byte {
+	tb.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

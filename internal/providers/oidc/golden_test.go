@@ -1,7 +1,6 @@
 package oidc_test
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -43,7 +42,7 @@ const (
 // claims, c_hash, at_hash.
 func TestExamplesOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(answer([]byte(exampleKeys))))
+	server := httptest.NewServer(answer([]byte(exampleKeys)))
 	t.Cleanup(server.Close)
 	at := time.Unix(1311280970, 0).UTC()
 	d := oidc.NewDirectory(oidc.Config{HTTP: server.Client(), Now: func() time.Time { return at.Add(time.Second) }})

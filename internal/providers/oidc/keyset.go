@@ -44,11 +44,7 @@ type key struct {
 // Which algorithms are acceptable is for the caller to decide beforehand;
 // here they only have to be asymmetric and go with the key.
 func (k *KeySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	algs := make([]jose.SignatureAlgorithm, 0, len(asymmetric))
-	for _, alg := range asymmetric {
-		algs = append(algs, jose.SignatureAlgorithm(alg))
-	}
-	jws, err := jose.ParseSignedCompact(jwt, algs)
+	jws, err := jose.ParseSignedCompact(jwt, asymmetric())
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, refuse(CheckFormat, "not a signed JWT")
 	}

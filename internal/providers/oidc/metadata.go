@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // Metadata is what an issuer says of itself: OpenID Connect Discovery 1.0
@@ -37,8 +39,17 @@ type Metadata struct {
 
 // asymmetric are the algorithms an id_token may be signed with here. HMAC is
 // not among them and never will be: whoever can verify could also sign.
-var asymmetric = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+func asymmetric() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{
+		jose.RS256, jose.RS384, jose.RS512,
+		jose.PS256, jose.PS384, jose.PS512,
+		jose.ES256, jose.ES384, jose.ES512,
+		jose.EdDSA,
+	}
+}
+
+func isAsymmetric(alg string) bool {
+	return slices.Contains(asymmetric(), jose.SignatureAlgorithm(alg))
 }
 
 // algorithms decides which algorithms an id_token of this issuer may use: the
@@ -46,7 +57,7 @@ var asymmetric = []string{
 // issuer has to support (Core section 15.1).
 func (m Metadata) algorithms(pinned []string) ([]string, error) {
 	for _, alg := range pinned {
-		if !slices.Contains(asymmetric, alg) {
+		if !isAsymmetric(alg) {
 			return nil, &MetadataError{m.Issuer, fmt.Sprintf("pinned id_token algorithm %q is not an asymmetric one", alg)}
 		}
 	}
@@ -57,7 +68,7 @@ func (m Metadata) algorithms(pinned []string) ([]string, error) {
 		return []string{"RS256"}, nil
 	}
 	listed := slices.DeleteFunc(slices.Clone(m.SigningAlgorithms), func(alg string) bool {
-		return !slices.Contains(asymmetric, alg)
+		return !isAsymmetric(alg)
 	})
 	if len(listed) == 0 {
 		return nil, &MetadataError{m.Issuer, "no asymmetric algorithm for id_tokens"}

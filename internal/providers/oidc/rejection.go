@@ -51,7 +51,7 @@ const (
 // Rejection is an id_token that was refused. It is final: asking again with
 // the same token gives the same answer. No part of the token is in it, so it
 // may be logged and audited as it is.
-type Rejection struct {
+type Rejection struct { //nolint:errname // the trail and the pages speak of a rejection
 	Position Position
 	Check    Check
 	// Detail says more in our own words: never a claim's text.
@@ -76,7 +76,7 @@ func refuse(check Check, format string, args ...any) error {
 // Unavailable is a provider that could not be asked for its discovery
 // document or its keys. Nothing was learnt about any token; asking again
 // later makes sense.
-type Unavailable struct {
+type Unavailable struct { //nolint:errname // says what the provider is
 	// What could not be had: "discovery document" or "signing keys".
 	What string
 	// RetryAfter is when the provider will be asked again at the earliest; 0

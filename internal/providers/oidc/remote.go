@@ -88,7 +88,7 @@ func (r *remote[T]) refetch(ctx context.Context, wait time.Duration) (snapshot[T
 	if now := r.now(); r.flight == nil && (r.started.IsZero() || now.Sub(r.started) >= minInterval) {
 		r.started = now
 		r.flight = make(chan struct{})
-		go r.fetch()
+		go r.fetch() //nolint:contextcheck // outlives the caller that happened to come first
 	}
 	flight := r.flight
 	r.mu.Unlock()
@@ -132,9 +132,9 @@ func (r *remote[T]) fetch() {
 	// An outage is worth two lines, however long it lasts.
 	switch {
 	case err != nil && before.err == nil:
-		r.log.Warn("cannot read the "+r.what, "host", hostOf(r.url), "kept_copy", r.usable(before), "error", err)
+		r.log.Warn("cannot read a document of the provider", "document", r.what, "host", hostOf(r.url), "kept_copy", r.usable(before), "error", err)
 	case err == nil && before.err != nil:
-		r.log.Info("can read the "+r.what+" again", "host", hostOf(r.url))
+		r.log.Info("can read a document of the provider again", "document", r.what, "host", hostOf(r.url))
 	}
 	close(r.flight)
 	r.flight = nil

@@ -17,9 +17,15 @@ const maxToken = 16 << 10
 // and whitespace that libraries strip, are nothing an issuer sends.
 var compact = regexp.MustCompile(`\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z`)
 
-// strict refuses the spare bits at the end that a lenient decoder drops: one
-// token has one spelling.
-var strict = base64.RawURLEncoding.Strict()
+// decode reads base64url without the leniency about spare bits at the end:
+// one token has one spelling.
+func decode(part string) ([]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return nil, refuse(CheckFormat, "not base64url")
+	}
+	return b, nil
+}
 
 // token is an id_token taken apart and not yet verified.
 type token struct {
@@ -50,8 +56,8 @@ func open(raw string, algs []string) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	if _, err := strict.DecodeString(parts[2]); err != nil {
-		return token{}, refuse(CheckFormat, "not base64url")
+	if _, err := decode(parts[2]); err != nil {
+		return token{}, err
 	}
 	read, err := readClaims(payload)
 	if err != nil {
@@ -62,9 +68,9 @@ func open(raw string, algs []string) (token, error) {
 
 // segment decodes one part of the token into its members.
 func segment(part string) (map[string]json.RawMessage, error) {
-	b, err := strict.DecodeString(part)
+	b, err := decode(part)
 	if err != nil {
-		return nil, refuse(CheckFormat, "not base64url")
+		return nil, err
 	}
 	m, err := members(b)
 	switch {
