@@ -61,14 +61,15 @@ type callLog struct {
 	mu     sync.Mutex
 	counts map[Endpoint]int
 	calls  []*Call
-	more   chan struct{} // closed and replaced on every arrival
+	active int
+	change chan struct{} // closed and replaced when a request comes or is done
 }
 
 func newCallLog() *callLog {
-	return &callLog{counts: make(map[Endpoint]int), more: make(chan struct{})}
+	return &callLog{counts: make(map[Endpoint]int), change: make(chan struct{})}
 }
 
-// begin notes a request on its arrival; the result is given to end.
+// begin notes a request on its arrival; the result is given to answered.
 func (l *callLog) begin(c Call) *Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,27 +78,45 @@ func (l *callLog) begin(c Call) *Call {
 		l.calls = slices.Delete(l.calls, 0, maxCalls/10)
 	}
 	l.calls = append(l.calls, &c)
-	close(l.more)
-	l.more = make(chan struct{})
+	l.active++
+	l.signal()
 	return &c
 }
 
-func (l *callLog) end(c *Call, status int) {
+// done notes that a request is over, one way or another.
+func (l *callLog) done() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active--
+	l.signal()
+}
+
+// signal wakes whoever waits. l.mu is held.
+func (l *callLog) signal() {
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+func (l *callLog) answered(c *Call, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.Status = status
 }
 
-// count gives the number of calls and a channel that is closed by the next one.
-func (l *callLog) count(e Endpoint) (n int, more <-chan struct{}) {
+func (l *callLog) count(e Endpoint) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.countLocked(e)
+}
+
+func (l *callLog) countLocked(e Endpoint) int {
+	n := 0
 	for name, c := range l.counts {
 		if e.covers(name) {
 			n += c
 		}
 	}
-	return n, l.more
+	return n
 }
 
 func (l *callLog) list(e Endpoint) []Call {
@@ -119,15 +138,18 @@ func (l *callLog) reset() {
 	l.calls = nil
 }
 
-// wait returns when e was called at least n times, or with ctx's error.
-func (l *callLog) wait(ctx context.Context, e Endpoint, n int) error {
+// wait returns when enough, which is asked under the lock, says so, or with
+// ctx's error.
+func (l *callLog) wait(ctx context.Context, enough func() bool) error {
 	for {
-		have, more := l.count(e)
-		if have >= n {
+		l.mu.Lock()
+		ok, change := enough(), l.change
+		l.mu.Unlock()
+		if ok {
 			return nil
 		}
 		select {
-		case <-more:
+		case <-change:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -66,7 +66,7 @@
 //
 // # Books
 //
-//	Calls, Count, WaitCount              what was asked, by endpoint, without secrets
+//	Calls, Count, WaitCount, WaitIdle    what was asked, by endpoint, without secrets
 //	TimeLog.TokenCalls, RefreshCalls     the token endpoint's share
 //	TimeLog.Families, Reuses             refresh tokens issued, spent, reused, in flight at once
 //	Secrets                              every secret that exists or existed, for leak tests

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -221,4 +222,35 @@ func text(t *testing.T, m map[string]any, name string) string {
 		t.Fatalf("no text in member %q of %v", name, m)
 	}
 	return s
+}
+
+// logBuffer keeps what is logged, by requests at any time.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// debugLog writes everything that is logged to w.
+func debugLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// waitIdle waits for the service's side of connections that were cut.
+func waitIdle(t *testing.T, tl *sandbox.TimeLog) {
+	t.Helper()
+	if err := tl.WaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -96,15 +96,18 @@ func (s *Service) Calls(e Endpoint) []Call { return s.calls.list(e) }
 
 // Count is how many requests to an endpoint arrived since the start or the
 // last ResetCalls, answered or not.
-func (s *Service) Count(e Endpoint) int {
-	n, _ := s.calls.count(e)
-	return n
-}
+func (s *Service) Count(e Endpoint) int { return s.calls.count(e) }
 
 // WaitCount returns once an endpoint was called at least n times, whether or
 // not the calls are answered yet, or with ctx's error.
 func (s *Service) WaitCount(ctx context.Context, e Endpoint, n int) error {
-	return s.calls.wait(ctx, e, n)
+	return s.calls.wait(ctx, func() bool { return s.calls.countLocked(e) >= n })
+}
+
+// WaitIdle returns once no request is under way, or with ctx's error: after a
+// connection was cut, the books are complete only then.
+func (s *Service) WaitIdle(ctx context.Context) error {
+	return s.calls.wait(ctx, func() bool { return s.calls.active == 0 })
 }
 
 // ResetCalls forgets the request log and sets the counters to zero.
@@ -129,9 +132,10 @@ func (s *Service) observe(name func(*http.Request) Endpoint, outer func(http.Han
 			ContentType: r.Header.Get("Content-Type"),
 			Params:      paramNames(r),
 		})
-		sw := &statusWriter{ResponseWriter: w}
+		// The status is in the books before the client can have read it.
+		sw := &statusWriter{ResponseWriter: w, note: func(status int) { s.calls.answered(call, status) }}
 		defer func() { // also when a fault panics to cut the connection
-			s.calls.end(call, sw.status)
+			s.calls.done()
 			s.log.Debug("sandbox request", "provider", s.name, "endpoint", string(e),
 				"method", r.Method, "auth", string(call.Auth), "status", sw.status)
 		}()
@@ -205,24 +209,31 @@ func schemeValue(r *http.Request, scheme string) (string, bool) {
 	return value, ok && strings.EqualFold(have, scheme)
 }
 
-// statusWriter remembers the status for the request log.
+// statusWriter remembers the status that was answered.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	note   func(status int) // called once, before the status is sent; may be nil
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.remember(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.remember(http.StatusOK)
 	return w.ResponseWriter.Write(b)
+}
+
+func (w *statusWriter) remember(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.note != nil {
+		w.note(status)
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.
