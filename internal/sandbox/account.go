@@ -17,7 +17,7 @@ const (
 
 // The two people with an account at each service. Ada is the one that demos
 // and tests use; Grace is for "another account than before".
-const (
+const ( //nolint:gosec // G101: these credentials open nothing but this sandbox
 	AdaEmail   = "ada@example.com"
 	GraceEmail = "grace@example.com"
 

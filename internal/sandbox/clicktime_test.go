@@ -37,6 +37,7 @@ func TestClickTimeAuthentication(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			a := send(t, c, tt.method, s.ClickTime().APIURL()+tt.path, "", tt.opts...)
 			wantStatus(t, a, tt.want)
 			if errs, _ := a.json(t)["errors"].([]any); (len(errs) == 0) != (tt.want == http.StatusOK) {

@@ -32,7 +32,8 @@
 // TimeLog ([TimeLog]), an OpenID provider after IdentityServer and an API:
 //
 //	GET    /.well-known/openid-configuration, …/jwks
-//	GET    /connect/authorize         code id_token only; sign-in page; also POST
+//	GET    /connect/authorize         code id_token only; sign-in page; or by POST,
+//	                                  as OpenID Connect Core 3.1.2.1 has it
 //	POST   /account/login             the sign-in page's two buttons
 //	POST   /connect/token             client_secret_basic | client_secret_post;
 //	                                  authorization_code | refresh_token (with redirect_uri)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,9 +18,7 @@ func Status(code int) Fault {
 // Respond answers with what is given, without doing the work.
 func Respond(code int, header http.Header, body string) Fault {
 	return answering(func(w http.ResponseWriter, _ *http.Request) {
-		for k, v := range header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), header)
 		w.WriteHeader(code)
 		_, _ = io.WriteString(w, body)
 	})
@@ -185,9 +184,7 @@ func (a answerWriter) Write(b []byte) (int, error) {
 }
 
 func (a *Answer) send(w http.ResponseWriter) {
-	for k, v := range a.Header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), a.Header)
 	if a.Status == 0 {
 		a.Status = http.StatusOK
 	}

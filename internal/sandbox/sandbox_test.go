@@ -18,8 +18,7 @@ func TestStartRefusesAddressesOthersCanReach(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:80", "example.com:0", "127.0.0.1", "127.0.0.1:-1", "127.0.0.1:65534", "[::]:0"} {
 		if s, err := sandbox.Start(t.Context(), sandbox.Config{Listen: addr}); err == nil {
-			s.Close()
-			t.Errorf("Start listens on %q", addr)
+			t.Errorf("Start listens on %q; %v", addr, s.Close())
 		}
 	}
 }
@@ -33,17 +32,21 @@ func TestStartTakesThreePortsInARow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		s, err := sandbox.Start(t.Context(), sandbox.Config{Listen: l.Addr().String()})
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if err := l.Close(); err != nil || !ok {
+			t.Fatal(l.Addr(), err)
+		}
+		s, err := sandbox.Start(t.Context(), sandbox.Config{Listen: addr.String()})
 		if err != nil {
 			continue
 		}
-		defer s.Close()
 		for i, u := range []string{s.Toggl().URL(), s.ClickTime().URL(), s.TimeLog().URL()} {
-			if want := "http://127.0.0.1:" + strconv.Itoa(port+i); u != want {
+			if want := "http://127.0.0.1:" + strconv.Itoa(addr.Port+i); u != want {
 				t.Errorf("URL %q, want %q", u, want)
 			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 		return
 	}
@@ -65,8 +68,7 @@ func TestContextEndsTheSandbox(t *testing.T) {
 	}
 	for _, u := range []string{s.Toggl().URL(), s.ClickTime().URL(), s.TimeLog().URL()} {
 		if conn, err := net.Dial("tcp", strings.TrimPrefix(u, "http://")); err == nil {
-			conn.Close()
-			t.Errorf("%s still answers", u)
+			t.Errorf("%s still answers; %v", u, conn.Close())
 		}
 	}
 }

@@ -27,6 +27,21 @@ const (
 	Every = Front | Back | Refresh
 )
 
+// String names a single channel, for test names.
+func (c Channel) String() string {
+	switch c {
+	case Front:
+		return "front"
+	case Back:
+		return "back"
+	case Refresh:
+		return "refresh"
+	case Every:
+		return "every"
+	}
+	return "several"
+}
+
 // IDToken is an id_token in the making.
 type IDToken struct {
 	Channel Channel

@@ -47,6 +47,7 @@ func TestAuthorizeRefusesOnAPage(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			p := authorizeParams()
 			tt.change(p)
 			a := send(t, f.c, http.MethodGet, f.tl.URL()+"/connect/authorize?"+p.Encode(), "")

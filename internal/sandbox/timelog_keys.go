@@ -41,11 +41,11 @@ func newRSA() (jose.JSONWebKey, error) {
 		return jose.JSONWebKey{}, fmt.Errorf("making an RSA key: %w", err)
 	}
 	key := jose.JSONWebKey{Key: priv, Algorithm: string(jose.RS256), Use: "sig"}
-	print, err := key.Thumbprint(crypto.SHA256) // RFC 7638
+	name, err := key.Thumbprint(crypto.SHA256) // RFC 7638
 	if err != nil {
 		return jose.JSONWebKey{}, fmt.Errorf("naming an RSA key: %w", err)
 	}
-	key.KeyID = base64.RawURLEncoding.EncodeToString(print)
+	key.KeyID = base64.RawURLEncoding.EncodeToString(name)
 	return key, nil
 }
 
@@ -148,8 +148,11 @@ func (k *keyring) signingKey(key Key, c Client) (jose.SigningKey, error) {
 	case StrayKey:
 		stray, err := k.stray()
 		return jose.SigningKey{Algorithm: jose.RS256, Key: stray.Key}, err
+	case CurrentKey:
+		return jose.SigningKey{Algorithm: jose.RS256, Key: k.current().Key}, nil
+	case NoKey:
 	}
-	return jose.SigningKey{Algorithm: jose.RS256, Key: k.current().Key}, nil
+	return jose.SigningKey{}, fmt.Errorf("no signature is made with key %d", key)
 }
 
 // jwks answers GET /.well-known/openid-configuration/jwks.
