@@ -26,6 +26,7 @@ const (
 	ActionConnectionUpdated   Action = "connection.updated"
 	ActionConnectionRefreshed Action = "connection.refreshed"
 	ActionConnectionVerified  Action = "connection.verified"
+	ActionRefreshRescued      Action = "connection.refresh_token_saved"
 	ActionRefreshFailed       Action = "connection.refresh_failed"
 	ActionConnectionCondemned Action = "connection.reconnect_required"
 	ActionConnectionRevoked   Action = "connection.revoked"

@@ -11,7 +11,7 @@ import (
 
 // Renewal is the right to renew one connection, with all that the call needs.
 // Whoever holds one ends it by [Vault.SaveRenewal], [Vault.AbandonRenewal] or
-// [Vault.Condemn].
+// [Vault.CondemnRenewal].
 type Renewal struct {
 	Connection  Connection
 	Integration Integration
@@ -90,17 +90,22 @@ func (v *Vault) SaveRenewal(ctx context.Context, caller Caller, r *Renewal, g Gr
 	return v.saveRenewal(ctx, caller, r, &g, ch, ActionConnectionRefreshed)
 }
 
-// QuarantineRenewal saves a rotated credential that must not be used, because
-// what came with it did not hold up. It is kept for telling the provider; the
-// connection waits for the end user.
-func (v *Vault) QuarantineRenewal(ctx context.Context, caller Caller, r *Renewal, g Grant, reason string) (bool, error) {
+// RescueRenewal saves a rotated refresh token before the rest of the answer has
+// been checked: what was handed out meanwhile goes on being handed out. The
+// lease stays with r, which is of the new generation then. It answers as
+// SaveRenewal does.
+func (v *Vault) RescueRenewal(ctx context.Context, caller Caller, r *Renewal, g Grant) (bool, error) {
 	ch, err := v.change(ctx, &r.Connection, &g)
 	if err != nil {
 		return false, err
 	}
-	ch.Status, ch.StatusReason = StatusReconnectRequired, reason
-	ch.Account, ch.BaseURL = r.Connection.Account, r.Connection.BaseURL
-	return v.saveRenewal(ctx, caller, r, &g, ch, ActionConnectionCondemned)
+	ch.KeepLease = true
+	saved, err := v.saveRenewal(ctx, caller, r, &g, ch, ActionRefreshRescued)
+	if saved {
+		r.Connection.Generation++
+		r.Credential, r.Uncertain = g.Credential, false
+	}
+	return saved, err
 }
 
 func (v *Vault) saveRenewal(ctx context.Context, caller Caller, r *Renewal, g *Grant, ch CredentialChange, action Action) (bool, error) {
@@ -145,6 +150,28 @@ func (v *Vault) AbandonRenewal(ctx context.Context, caller Caller, r *Renewal, r
 	e := v.connectionEntry(caller, ActionRefreshFailed, &r.Connection)
 	e.Allowed, e.Reason = false, reason
 	return v.audit(ctx, e)
+}
+
+// CondemnRenewal ends the lease and condemns the connection of r.
+func (v *Vault) CondemnRenewal(ctx context.Context, caller Caller, r *Renewal, reason string) (bool, error) {
+	condemned, err := v.Condemn(ctx, caller, r.Connection, reason)
+	if err != nil {
+		return false, err
+	}
+	if err := v.store.ReleaseLease(ctx, r.Connection.ID, r.epoch, false); err != nil {
+		return condemned, fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
+	}
+	return condemned, nil
+}
+
+// RenewalState answers a connection and its lease to whoever waits for the
+// holder to be done.
+func (v *Vault) RenewalState(ctx context.Context, caller Caller, id string) (Connection, Lease, error) {
+	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Connection{}, Lease{}, missing(err, "connection")
+	}
+	return row.Connection, row.Lease, nil
 }
 
 // Condemn says that the end user has to link again, if the connection is still

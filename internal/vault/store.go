@@ -56,6 +56,8 @@ type CredentialChange struct {
 	Renewable        bool
 	// Refreshed sets last_refreshed_at; a link or reconnect leaves it.
 	Refreshed bool
+	// KeepLease saves in the middle of a renewal: the holder goes on.
+	KeepLease bool
 	// Method is empty where it stays.
 	Method string
 	At     time.Time
@@ -183,16 +185,18 @@ type Tx interface {
 	// gets it, all others [ErrNotFound].
 	TakeAttempt(ctx context.Context, id string) (*AttemptRow, error)
 
+	// InsertConnection writes a connection that nobody holds a lease of. A
+	// pending one, and no other, has a PendingUntil.
 	InsertConnection(ctx context.Context, c ConnectionRow) error
 	// LockConnection reads the row and keeps others from changing it until the
 	// end of the transaction.
 	LockConnection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
-	// SaveCredential writes the change as generation+1 and drops the lease,
-	// if the row is of this generation and not revoked and, where epoch is not
+	// SaveCredential writes the change as generation+1, drops the lease unless
+	// the change keeps it, and forgets what was being spent, if the row is of this generation and not revoked and, where epoch is not
 	// 0, the lease of that epoch is still the newest.
 	SaveCredential(ctx context.Context, id string, generation, epoch int64, ch CredentialChange) (bool, error)
-	// SetStatus changes status and reason and nothing else of a connection that
-	// is not revoked, if it is of this generation.
+	// SetStatus changes status and reason of a connection that is not revoked,
+	// if it is of this generation. The time to be redeemed ends with pending.
 	SetStatus(ctx context.Context, id string, generation int64, s Status, reason string, at time.Time) (bool, error)
 	// Revoke sets status revoked, erases both blobs, drops the lease and reports
 	// whether the connection was not revoked before.
@@ -203,6 +207,8 @@ type Tx interface {
 	// DeleteRevocation erases it; one that is gone already is no error.
 	DeleteRevocation(ctx context.Context, id string) error
 	UpdateConnection(ctx context.Context, id string, p ConnectionPatch, at time.Time) error
+	// DeleteConnection removes the row and its revoked candidates, or answers
+	// [ErrInUse] while a candidate of it is not revoked.
 	DeleteConnection(ctx context.Context, id string) error
 
 	InsertAudit(ctx context.Context, e AuditEntry) error
@@ -214,7 +220,9 @@ type Store interface {
 	Reader
 
 	// Update runs fn in one transaction: committed if fn returns nil, else
-	// rolled back. fn makes no call to anything but the transaction.
+	// rolled back. fn makes no call to anything but the transaction. It may run
+	// more than once, each time from the start, where the database gave a
+	// transaction up for the good of another.
 	Update(ctx context.Context, fn func(tx Tx) error) error
 
 	// KeyAndConnection reads an API key by hash and a connection of the key's
@@ -271,6 +279,9 @@ type Store interface {
 	Ping(ctx context.Context) error
 	Close() error
 }
+
+// NewAuditID makes the id of an audit entry, for those that AddReads makes.
+func NewAuditID() string { return newID("aud") }
 
 // SealedRow is the sealed part of one row of one table, for resealing.
 type SealedRow struct {
