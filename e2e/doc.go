@@ -1,0 +1,18 @@
+// Package e2e tests Claviger as a black box: the built binary as a process of
+// its own, a real PostgreSQL, a certified OpenID provider that is not ours, a
+// real browser. Nothing here imports a room of the house.
+//
+// It consists of tests and what they share:
+//
+//	postgres_test.go  a database for each test, and clusters to stop and kill
+//	binary_test.go    builds and runs the broker, keeps its complete log
+//	op_test.go        the OpenID provider in op/ (Node.js)
+//	browser_test.go   Chromium, pages in separate profiles, screenshots
+//	axe_test.go       accessibility, by axe-core in axe/
+//	leak_test.go      looks for secrets in what a run left behind
+//	compose_test.go   docker-compose.yml and the Dockerfile keep their promises
+//
+// make e2e runs it with all that it needs. By hand, CHROMIUM names the browser
+// and TEST_POSTGRES_URL a PostgreSQL where databases may be made; without the
+// latter a throwaway cluster is started from the installed server binaries.
+package e2e
