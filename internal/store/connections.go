@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// connectionColumns is followed by whether the lease is live, see [newDialect].
+// Key and provider come by subquery, so that the same list serves RETURNING,
+// which in SQLite sees no joined table, and FOR UPDATE, which locks every one.
+const connectionColumns = `c.id, c.environment_id, c.integration_id,
+	(SELECT i.key FROM integrations i WHERE i.id = c.integration_id),
+	(SELECT i.provider FROM integrations i WHERE i.id = c.integration_id),
+	c.method, c.status, c.status_reason, c.generation, c.end_user_id, c.end_user_email, c.end_user_name,
+	c.account_id, c.account_label, c.base_url, c.scopes, c.tags, c.metadata, c.external_id, c.replaces_id, c.renewable,
+	c.expires_at, c.refresh_expires_at, c.last_refreshed_at, c.last_read_at, c.pending_until, c.created_at, c.updated_at,
+	c.credential, c.answer, c.lease_owner, c.lease_epoch, c.lease_until, c.lease_spending`
+
+func scanConnection(row scanner) (c vault.ConnectionRow, err error) {
+	err = row.Scan(&c.ID, &c.EnvironmentID, &c.IntegrationID,
+		&c.Integration,
+		&c.Provider,
+		&c.Method, &c.Status, &c.StatusReason, &c.Generation, &c.EndUser.ID, &c.EndUser.Email, &c.EndUser.Name,
+		&c.Account.ID, &c.Account.Label, &c.BaseURL, documentColumn{&c.Scopes}, documentColumn{&c.Tags}, documentColumn{&c.Metadata},
+		textColumn{&c.ExternalID}, textColumn{&c.ReplacesID}, &c.Renewable,
+		timeColumn{&c.ExpiresAt}, timeColumn{&c.RefreshExpiresAt}, timeColumn{&c.LastRefreshedAt}, timeColumn{&c.LastReadAt},
+		timeColumn{&c.PendingUntil}, timeColumn{&c.CreatedAt}, timeColumn{&c.UpdatedAt},
+		&c.Credential, &c.Answer, textColumn{&c.Lease.Owner}, &c.Lease.Epoch, timeColumn{&c.Lease.Until}, &c.Lease.Spending, &c.Lease.Held)
+	return c, err
+}
+
+func scanListed(row scanner) (vault.Connection, error) {
+	c, err := scanConnection(row)
+	return c.Connection, err
+}
+
+// Connection finds one by id in an environment.
+func (r reader) Connection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
+	return one(ctx, r.conn, "reading connection", scanConnection,
+		`SELECT `+r.d.connection+` FROM connections c WHERE c.environment_id = $1 AND c.id = $2`, environmentID, id)
+}
+
+// Connections lists without candidates and ciphertext, newest first.
+func (r reader) Connections(ctx context.Context, environmentID string, f vault.ConnectionFilter) ([]vault.Connection, error) {
+	var w where
+	w.and("c.environment_id = ?", environmentID)
+	w.and("c.replaces_id IS NULL")
+	if f.Integration != "" {
+		w.and("c.integration_id = (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key = ?)", environmentID, f.Integration)
+	}
+	if f.EndUserID != "" {
+		w.and("c.end_user_id = ?", f.EndUserID)
+	}
+	if f.Status != "" {
+		w.and("c.status = ?", string(f.Status))
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
+		w.and("c.id IN (SELECT t.connection_id FROM connection_tags t WHERE t.environment_id = ? AND t.key = ? AND t.value = ?)",
+			environmentID, key, f.Tags[key])
+	}
+	if f.Query != "" {
+		like := containsPattern(f.Query)
+		w.and(`(lower(c.id) LIKE ? ESCAPE '\' OR lower(c.external_id) LIKE ? ESCAPE '\' OR lower(c.end_user_id) LIKE ? ESCAPE '\'
+			OR lower(c.end_user_email) LIKE ? ESCAPE '\' OR lower(c.end_user_name) LIKE ? ESCAPE '\' OR lower(c.account_label) LIKE ? ESCAPE '\')`,
+			like, like, like, like, like, like)
+	}
+	tail, args := w.page("c.id", f.Page)
+	return many(ctx, r.conn, "listing connections", scanListed, `SELECT `+r.d.listed+` FROM connections c`+tail, args...)
+}
+
+// containsPattern is q as a LIKE pattern in lower case. Only ASCII is folded:
+// that is what both databases do to text that compares by bytes.
+func containsPattern(q string) string {
+	lower := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, q)
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(lower) + "%"
+}
+
+// ConnectionsOf lists the ids of an integration's connections that are not
+// revoked, candidates too.
+func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error) {
+	scan := func(row scanner) (id string, err error) { return id, row.Scan(&id) }
+	return many(ctx, r.conn, "listing connections of integration", scan,
+		`SELECT id FROM connections WHERE environment_id = $1 AND integration_id = $2 AND status <> 'revoked' ORDER BY id`,
+		environmentID, integrationID)
+}
+
+func (t tx) LockConnection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
+	return one(ctx, t.conn, "locking connection", scanConnection,
+		`SELECT `+t.d.connection+` FROM connections c WHERE c.environment_id = $1 AND c.id = $2`+t.d.forUpdate, environmentID, id)
+}
+
+func (t tx) InsertConnection(ctx context.Context, c vault.ConnectionRow) error {
+	scopes, err := document(c.Scopes)
+	if err != nil {
+		return err
+	}
+	tags, err := document(c.Tags)
+	if err != nil {
+		return err
+	}
+	metadata, err := document(c.Metadata)
+	if err != nil {
+		return err
+	}
+	err = t.insert(ctx, "inserting connection", `
+		INSERT INTO connections (id, environment_id, integration_id, method, status, status_reason, generation,
+			end_user_id, end_user_email, end_user_name, account_id, account_label, base_url, scopes, tags, metadata,
+			external_id, replaces_id, renewable, expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until,
+			created_at, updated_at, credential, answer)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+			$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`,
+		c.ID, c.EnvironmentID, c.IntegrationID, c.Method, string(c.Status), c.StatusReason, c.Generation,
+		c.EndUser.ID, c.EndUser.Email, c.EndUser.Name, c.Account.ID, c.Account.Label, c.BaseURL, scopes, tags, metadata,
+		optional(c.ExternalID), optional(c.ReplacesID), c.Renewable,
+		micros(c.ExpiresAt), micros(c.RefreshExpiresAt), micros(c.LastRefreshedAt), micros(c.LastReadAt), micros(c.PendingUntil),
+		micros(c.CreatedAt), micros(c.UpdatedAt), blob(c.Credential), blob(c.Answer))
+	if err != nil {
+		return err
+	}
+	return t.indexTags(ctx, c.EnvironmentID, c.ID, c.Tags)
+}
+
+// indexTags writes the tags where filters look for them.
+func (t tx) indexTags(ctx context.Context, environmentID, id string, tags map[string]string) error {
+	if len(tags) == 0 {
+		return nil
+	}
+	var rows values
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		rows.add(id, environmentID, key, tags[key])
+	}
+	return t.insert(ctx, "inserting tags",
+		`INSERT INTO connection_tags (connection_id, environment_id, key, value) VALUES `+rows.String(), rows.args...)
+}
+
+func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int64, ch vault.CredentialChange) (bool, error) {
+	scopes, err := document(ch.Scopes)
+	if err != nil {
+		return false, err
+	}
+	var refreshed time.Time
+	if ch.Refreshed {
+		refreshed = ch.At
+	}
+	return t.swap(ctx, "saving credential", `
+		UPDATE connections
+		SET generation = generation + 1, credential = $4, answer = $5, status = $6, status_reason = $7, base_url = $8,
+		    account_id = $9, account_label = $10, scopes = $11, expires_at = $12, refresh_expires_at = $13, renewable = $14,
+		    last_refreshed_at = coalesce($15, last_refreshed_at), method = coalesce($16, method), updated_at = $17,
+		    pending_until = CASE WHEN $6 = 'pending' THEN pending_until END,
+		    lease_owner = NULL, lease_until = NULL, lease_spending = NULL
+		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND ($3 = 0 OR lease_epoch = $3)`,
+		id, generation, epoch, blob(ch.Credential), blob(ch.Answer), string(ch.Status), ch.StatusReason, ch.BaseURL,
+		ch.Account.ID, ch.Account.Label, scopes, micros(ch.ExpiresAt), micros(ch.RefreshExpiresAt), ch.Renewable,
+		micros(refreshed), optional(ch.Method), micros(ch.At))
+}
+
+func (t tx) SetStatus(ctx context.Context, id string, generation int64, s vault.Status, reason string, at time.Time) (bool, error) {
+	return t.swap(ctx, "setting status", `
+		UPDATE connections
+		SET status = $3, status_reason = $4, updated_at = $5, pending_until = CASE WHEN $3 = 'pending' THEN pending_until END
+		WHERE id = $1 AND generation = $2 AND status <> 'revoked'`,
+		id, generation, string(s), reason, micros(at))
+}
+
+func (t tx) Revoke(ctx context.Context, id, reason string, at time.Time) (bool, error) {
+	return t.swap(ctx, "revoking connection", `
+		UPDATE connections
+		SET status = 'revoked', status_reason = $2, updated_at = $3, credential = NULL, answer = NULL, pending_until = NULL,
+		    lease_owner = NULL, lease_until = NULL, lease_spending = NULL
+		WHERE id = $1 AND status <> 'revoked'`,
+		id, reason, micros(at))
+}
+
+func (t tx) UpdateConnection(ctx context.Context, id string, p vault.ConnectionPatch, at time.Time) error {
+	var tags, metadata any
+	var err error
+	if p.Tags != nil {
+		if tags, err = document(*p.Tags); err != nil {
+			return err
+		}
+	}
+	if p.Metadata != nil {
+		if metadata, err = document(*p.Metadata); err != nil {
+			return err
+		}
+	}
+	scan := func(row scanner) (environment string, err error) { return environment, row.Scan(&environment) }
+	environment, err := one(ctx, t.conn, "updating connection", scan, `
+		UPDATE connections SET tags = coalesce($2, tags), metadata = coalesce($3, metadata), updated_at = $4
+		WHERE id = $1 RETURNING environment_id`,
+		id, tags, metadata, micros(at))
+	if err != nil || p.Tags == nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "deleting tags", `DELETE FROM connection_tags WHERE connection_id = $1`, id); err != nil {
+		return err
+	}
+	return t.indexTags(ctx, *environment, id, *p.Tags)
+}
+
+// DeleteConnection takes the revoked candidates along, which nothing shows. The
+// foreign key refuses as long as there is a live one.
+func (t tx) DeleteConnection(ctx context.Context, id string) error {
+	if _, err := t.exec(ctx, "deleting revoked candidates",
+		`DELETE FROM connections WHERE replaces_id = $1 AND status = 'revoked'`, id); err != nil {
+		return err
+	}
+	return t.must(ctx, "deleting connection", `DELETE FROM connections WHERE id = $1`, id)
+}

@@ -1,0 +1,49 @@
+package store
+
+import "strings"
+
+// dialect has what SQLite and Postgres say differently.
+type dialect struct {
+	name string
+	// now is the database's own clock in microseconds. Leases live by it, so
+	// that replicas need not agree on the time.
+	now string
+	// forUpdate ends a SELECT that locks its row. SQLite has none: its
+	// transactions are immediate, one writer at a time.
+	forUpdate string
+	// skipLocked ends a SELECT that passes over what others have locked.
+	skipLocked string
+	// tableExists answers whether the table $1 is there.
+	tableExists string
+	// connection is the column list of a connection, alias c.
+	connection string
+	// listed is the same list without the sealed members.
+	listed string
+	// hot is the statement of the hot path.
+	hot string
+}
+
+func newDialect(d dialect) *dialect {
+	d.connection = connectionColumns + `, coalesce(c.lease_until > ` + d.now + `, FALSE)`
+	d.listed = strings.NewReplacer("c.credential", "NULL", "c.answer", "NULL", "c.lease_spending", "NULL").Replace(d.connection)
+	d.hot = hotStatement(d.now)
+	return &d
+}
+
+func sqliteDialect() *dialect {
+	return newDialect(dialect{
+		name:        "sqlite",
+		now:         `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+		tableExists: `SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1`,
+	})
+}
+
+func postgresDialect() *dialect {
+	return newDialect(dialect{
+		name:        "postgres",
+		now:         `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
+		forUpdate:   ` FOR UPDATE`,
+		skipLocked:  ` FOR UPDATE SKIP LOCKED`,
+		tableExists: `SELECT to_regclass($1) IS NOT NULL`,
+	})
+}

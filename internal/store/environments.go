@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+const environmentColumns = `id, name, created_at, keyset`
+
+func scanEnvironment(row scanner) (e vault.Environment, err error) {
+	err = row.Scan(&e.ID, &e.Name, timeColumn{&e.CreatedAt}, &e.Keyset)
+	return e, err
+}
+
+// Environment finds one by id.
+func (r reader) Environment(ctx context.Context, id string) (*vault.Environment, error) {
+	return one(ctx, r.conn, "reading environment", scanEnvironment,
+		`SELECT `+environmentColumns+` FROM environments WHERE id = $1`, id)
+}
+
+// EnvironmentByName finds one by name.
+func (r reader) EnvironmentByName(ctx context.Context, name string) (*vault.Environment, error) {
+	return one(ctx, r.conn, "reading environment", scanEnvironment,
+		`SELECT `+environmentColumns+` FROM environments WHERE name = $1`, name)
+}
+
+// Environments lists all, oldest first.
+func (r reader) Environments(ctx context.Context) ([]vault.Environment, error) {
+	return many(ctx, r.conn, "listing environments", scanEnvironment,
+		`SELECT `+environmentColumns+` FROM environments ORDER BY id`)
+}
+
+func (t tx) InsertEnvironment(ctx context.Context, e vault.Environment) error {
+	return t.insert(ctx, "inserting environment",
+		`INSERT INTO environments (id, name, keyset, created_at) VALUES ($1, $2, $3, $4)`,
+		e.ID, e.Name, blob(e.Keyset), micros(e.CreatedAt))
+}
+
+func (t tx) SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error) {
+	return t.swap(ctx, "replacing environment keyset",
+		`UPDATE environments SET keyset = $3 WHERE id = $1 AND keyset = $2`, id, old, keyset)
+}

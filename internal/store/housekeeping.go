@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// PendingBefore lists connections whose time to be redeemed is over, the
+// longest overdue first.
+func (s *Store) PendingBefore(ctx context.Context, at time.Time, limit int) ([]vault.Connection, error) {
+	return many(ctx, s.conn, "listing overdue connections", scanListed,
+		`SELECT `+s.d.listed+` FROM connections c WHERE c.pending_until <= $1 ORDER BY c.pending_until LIMIT $2`,
+		micros(at), limit)
+}
+
+// sweepBatch keeps each DELETE short: others wait for it.
+const sweepBatch = 500
+
+// DeleteExpired removes what is over, in small transactions.
+func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) error {
+	for _, sweep := range []struct {
+		what, query string
+		at          time.Time
+	}{
+		{"deleting expired attempts", `
+			DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE expires_at <= $1 LIMIT $2)`, now},
+		{"deleting guess windows", `
+			DELETE FROM guesses WHERE (environment_id, end_user_id) IN (SELECT environment_id, end_user_id FROM guesses WHERE ends_at < $1 LIMIT $2)
+			AND ends_at < $1`, now},
+		{"deleting ended connect sessions", `
+			DELETE FROM connect_sessions WHERE id IN (
+				SELECT id FROM connect_sessions
+				WHERE expires_at < $1 AND (result_expires_at IS NULL OR result_expires_at < $1) LIMIT $2)`, keepSince},
+	} {
+		for {
+			n, err := s.writer().exec(ctx, sweep.what, sweep.query, micros(sweep.at), sweepBatch)
+			if err != nil {
+				return err
+			}
+			if n < sweepBatch {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+DROP TABLE canary;
+DROP TABLE audit_entries;
+DROP TABLE revocations;
+DROP TABLE guesses;
+DROP TABLE attempts;
+DROP TABLE connect_sessions;
+DROP TABLE connection_tags;
+DROP TABLE connections;
+DROP TABLE integrations;
+DROP TABLE api_keys;
+DROP TABLE environments;

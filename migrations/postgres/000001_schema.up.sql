@@ -1,0 +1,282 @@
+-- Times are microseconds since 1970 in UTC; NULL is "never" or "not known".
+-- Text compares by bytes (COLLATE "C"), as it does in SQLite, so that ids sort
+-- by time and pages come out alike on both. JSON is text: it is written and
+-- read whole, and nothing asks for a part of it.
+
+CREATE TABLE environments (
+    id         text COLLATE "C" NOT NULL,
+    name       text COLLATE "C" NOT NULL,
+    keyset     bytea  NOT NULL,
+    created_at bigint NOT NULL,
+    CONSTRAINT environments_pkey          PRIMARY KEY (id),
+    CONSTRAINT environments_name_key      UNIQUE (name),
+    CONSTRAINT environments_id_length     CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT environments_name_length   CHECK (length(name) BETWEEN 1 AND 64),
+    CONSTRAINT environments_keyset_length CHECK (length(keyset) BETWEEN 1 AND 65536)
+);
+
+-- The hash of an API key, never the key.
+CREATE TABLE api_keys (
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    name           text COLLATE "C" NOT NULL,
+    prefix         text COLLATE "C" NOT NULL,
+    hash           bytea  NOT NULL,
+    scopes         text COLLATE "C" NOT NULL, -- words separated by spaces: the hot path reads them
+    expires_at     bigint,
+    revoked_at     bigint,
+    last_used_at   bigint,
+    created_at     bigint NOT NULL,
+    CONSTRAINT api_keys_pkey            PRIMARY KEY (id),
+    CONSTRAINT api_keys_hash_key        UNIQUE (hash),
+    CONSTRAINT api_keys_environment_id  FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT api_keys_id_length       CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT api_keys_name_length     CHECK (length(name) <= 256),
+    CONSTRAINT api_keys_prefix_length   CHECK (length(prefix) <= 32),
+    CONSTRAINT api_keys_hash_is_sha256  CHECK (length(hash) = 32),
+    CONSTRAINT api_keys_scopes_length   CHECK (length(scopes) <= 2048)
+) WITH (fillfactor = 80);
+CREATE INDEX api_keys_list ON api_keys (environment_id, id);
+
+CREATE TABLE integrations (
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    key            text COLLATE "C" NOT NULL,
+    provider       text COLLATE "C" NOT NULL,
+    title          text COLLATE "C" NOT NULL,
+    client_id      text COLLATE "C" NOT NULL,
+    client_secret  bytea, -- sealed
+    scopes         text COLLATE "C" NOT NULL, -- JSON
+    methods        text COLLATE "C" NOT NULL, -- JSON
+    overrides      text COLLATE "C" NOT NULL, -- JSON
+    created_at     bigint NOT NULL,
+    updated_at     bigint NOT NULL,
+    CONSTRAINT integrations_pkey                 PRIMARY KEY (id),
+    CONSTRAINT integrations_environment_id_key   UNIQUE (environment_id, id), -- what foreign keys point at: no row refers across environments
+    CONSTRAINT integrations_key_key              UNIQUE (environment_id, key),
+    CONSTRAINT integrations_environment_id       FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT integrations_id_length            CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT integrations_key_length           CHECK (length(key) BETWEEN 1 AND 128),
+    CONSTRAINT integrations_provider_length      CHECK (length(provider) BETWEEN 1 AND 128),
+    CONSTRAINT integrations_title_length         CHECK (length(title) <= 512),
+    CONSTRAINT integrations_client_id_length     CHECK (length(client_id) <= 2048),
+    CONSTRAINT integrations_client_secret_length CHECK (length(client_secret) BETWEEN 1 AND 65536),
+    CONSTRAINT integrations_json_length          CHECK (length(scopes) <= 65536 AND length(methods) <= 65536 AND length(overrides) <= 65536)
+);
+
+CREATE TABLE connections (
+    id                 text COLLATE "C" NOT NULL,
+    environment_id     text COLLATE "C" NOT NULL,
+    integration_id     text COLLATE "C" NOT NULL,
+    method             text COLLATE "C" NOT NULL,
+    status             text COLLATE "C" NOT NULL,
+    status_reason      text COLLATE "C" NOT NULL,
+    generation         bigint NOT NULL,
+    end_user_id        text COLLATE "C" NOT NULL,
+    end_user_email     text COLLATE "C" NOT NULL,
+    end_user_name      text COLLATE "C" NOT NULL,
+    account_id         text COLLATE "C" NOT NULL,
+    account_label      text COLLATE "C" NOT NULL,
+    base_url           text COLLATE "C" NOT NULL,
+    scopes             text COLLATE "C" NOT NULL, -- JSON
+    tags               text COLLATE "C" NOT NULL, -- JSON; connection_tags has them once more, for filters
+    metadata           text COLLATE "C" NOT NULL, -- JSON
+    external_id        text COLLATE "C",
+    replaces_id        text COLLATE "C", -- set on a candidate that mends another connection
+    renewable          boolean NOT NULL,
+    expires_at         bigint,
+    refresh_expires_at bigint,
+    last_refreshed_at  bigint,
+    last_read_at       bigint,
+    pending_until      bigint,
+    created_at         bigint NOT NULL,
+    updated_at         bigint NOT NULL,
+    credential         bytea, -- sealed
+    answer             bytea, -- sealed
+    lease_owner        text COLLATE "C",
+    lease_epoch        bigint NOT NULL DEFAULT 0, -- counts up with every claim and never goes back
+    lease_until        bigint,                    -- in the time of this database
+    lease_spending     bytea,                     -- outlives its lease while the outcome is not known
+    CONSTRAINT connections_pkey               PRIMARY KEY (id),
+    CONSTRAINT connections_environment_id_key UNIQUE (environment_id, id),
+    CONSTRAINT connections_integration_id     FOREIGN KEY (environment_id, integration_id) REFERENCES integrations (environment_id, id),
+    CONSTRAINT connections_replaces_id        FOREIGN KEY (environment_id, replaces_id) REFERENCES connections (environment_id, id),
+    CONSTRAINT connections_status             CHECK (status IN ('pending', 'active', 'reconnect_required', 'revoked')),
+    CONSTRAINT connections_sealed             CHECK (status NOT IN ('pending', 'active') OR (credential IS NOT NULL AND answer IS NOT NULL)),
+    CONSTRAINT connections_erased             CHECK (status <> 'revoked' OR (credential IS NULL AND answer IS NULL AND lease_owner IS NULL AND lease_until IS NULL AND lease_spending IS NULL)),
+    CONSTRAINT connections_pending_ends       CHECK ((status = 'pending') = (pending_until IS NOT NULL)),
+    CONSTRAINT connections_generation         CHECK (generation >= 1),
+    CONSTRAINT connections_lease              CHECK (lease_epoch >= 0 AND (lease_owner IS NULL) = (lease_until IS NULL)),
+    CONSTRAINT connections_replaces_another   CHECK (replaces_id <> id),
+    CONSTRAINT connections_id_length          CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT connections_method_length      CHECK (length(method) BETWEEN 1 AND 128),
+    CONSTRAINT connections_reason_length      CHECK (length(status_reason) <= 128),
+    CONSTRAINT connections_end_user_length    CHECK (length(end_user_id) BETWEEN 1 AND 256 AND length(end_user_email) <= 512 AND length(end_user_name) <= 512),
+    CONSTRAINT connections_account_length     CHECK (length(account_id) <= 512 AND length(account_label) <= 512),
+    CONSTRAINT connections_base_url_length    CHECK (length(base_url) <= 2048),
+    CONSTRAINT connections_external_id_length CHECK (length(external_id) BETWEEN 1 AND 256),
+    CONSTRAINT connections_json_length        CHECK (length(scopes) <= 65536 AND length(tags) <= 65536 AND length(metadata) <= 65536),
+    CONSTRAINT connections_blob_length        CHECK (length(credential) BETWEEN 1 AND 1048576 AND length(answer) BETWEEN 1 AND 1048576),
+    CONSTRAINT connections_lease_length       CHECK (length(lease_owner) BETWEEN 1 AND 256 AND length(lease_spending) BETWEEN 1 AND 1024)
+) WITH (fillfactor = 80); -- room on the page: leases and last_read_at touch no index
+CREATE UNIQUE INDEX connections_external_id_key ON connections (environment_id, integration_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX connections_by_integration ON connections (environment_id, integration_id, id);
+CREATE INDEX connections_by_end_user    ON connections (environment_id, end_user_id, id);
+CREATE INDEX connections_by_status      ON connections (environment_id, status, id);
+CREATE INDEX connections_by_replaces    ON connections (replaces_id) WHERE replaces_id IS NOT NULL;
+CREATE INDEX connections_pending        ON connections (pending_until) WHERE pending_until IS NOT NULL;
+
+CREATE TABLE connection_tags (
+    connection_id  text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    key            text COLLATE "C" NOT NULL,
+    value          text COLLATE "C" NOT NULL,
+    CONSTRAINT connection_tags_pkey          PRIMARY KEY (connection_id, key),
+    CONSTRAINT connection_tags_connection_id FOREIGN KEY (environment_id, connection_id) REFERENCES connections (environment_id, id) ON DELETE CASCADE,
+    CONSTRAINT connection_tags_length        CHECK (length(key) BETWEEN 1 AND 128 AND length(value) <= 256)
+);
+CREATE INDEX connection_tags_by_value ON connection_tags (environment_id, key, value, connection_id);
+
+CREATE TABLE connect_sessions (
+    id                   text COLLATE "C" NOT NULL,
+    environment_id       text COLLATE "C" NOT NULL,
+    end_user_id          text COLLATE "C" NOT NULL,
+    end_user_email       text COLLATE "C" NOT NULL,
+    end_user_name        text COLLATE "C" NOT NULL,
+    integrations         text COLLATE "C" NOT NULL, -- JSON, the keys on offer
+    connection_id        text COLLATE "C",
+    pending_id           text COLLATE "C",
+    reconnect            boolean NOT NULL,
+    allow_account_change boolean NOT NULL,
+    return_url           text COLLATE "C" NOT NULL,
+    completion           text COLLATE "C" NOT NULL,
+    tags                 text COLLATE "C" NOT NULL, -- JSON
+    status               text COLLATE "C" NOT NULL,
+    error                text COLLATE "C" NOT NULL,
+    wrong                bigint NOT NULL,
+    token_hash           bytea NOT NULL,
+    binding_hash         bytea,
+    result_hash          bytea,
+    result_expires_at    bigint,
+    created_at           bigint NOT NULL,
+    expires_at           bigint NOT NULL,
+    CONSTRAINT connect_sessions_pkey               PRIMARY KEY (id),
+    CONSTRAINT connect_sessions_environment_id_key UNIQUE (environment_id, id),
+    CONSTRAINT connect_sessions_token_hash_key     UNIQUE (token_hash),
+    CONSTRAINT connect_sessions_environment_id     FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT connect_sessions_connection_id      FOREIGN KEY (connection_id) REFERENCES connections (id) ON DELETE SET NULL,
+    CONSTRAINT connect_sessions_pending_id         FOREIGN KEY (pending_id) REFERENCES connections (id) ON DELETE SET NULL,
+    CONSTRAINT connect_sessions_status             CHECK (status IN ('open', 'bound', 'pending', 'completed', 'failed')),
+    CONSTRAINT connect_sessions_completion         CHECK (completion IN ('auto', 'redeem')),
+    CONSTRAINT connect_sessions_bound              CHECK (status <> 'bound' OR binding_hash IS NOT NULL),
+    CONSTRAINT connect_sessions_result             CHECK (result_hash IS NULL OR (status = 'pending' AND result_expires_at IS NOT NULL)),
+    CONSTRAINT connect_sessions_wrong              CHECK (wrong >= 0),
+    CONSTRAINT connect_sessions_hash_is_sha256     CHECK (length(token_hash) = 32 AND length(binding_hash) = 32 AND length(result_hash) = 32),
+    CONSTRAINT connect_sessions_id_length          CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT connect_sessions_end_user_length    CHECK (length(end_user_id) BETWEEN 1 AND 256 AND length(end_user_email) <= 512 AND length(end_user_name) <= 512),
+    CONSTRAINT connect_sessions_return_url_length  CHECK (length(return_url) <= 2048),
+    CONSTRAINT connect_sessions_error_length       CHECK (length(error) <= 128),
+    CONSTRAINT connect_sessions_json_length        CHECK (length(integrations) <= 65536 AND length(tags) <= 65536)
+);
+CREATE INDEX connect_sessions_by_connection ON connect_sessions (connection_id) WHERE connection_id IS NOT NULL;
+CREATE INDEX connect_sessions_by_pending    ON connect_sessions (pending_id) WHERE pending_id IS NOT NULL;
+CREATE INDEX connect_sessions_by_expiry     ON connect_sessions (expires_at);
+
+CREATE TABLE attempts (
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    session_id     text COLLATE "C" NOT NULL,
+    integration_id text COLLATE "C" NOT NULL,
+    method         text COLLATE "C" NOT NULL,
+    state_hash     bytea  NOT NULL,
+    binding_hash   bytea  NOT NULL,
+    sealed         bytea  NOT NULL,
+    reply          bytea, -- sealed
+    created_at     bigint NOT NULL,
+    expires_at     bigint NOT NULL,
+    CONSTRAINT attempts_pkey           PRIMARY KEY (id),
+    CONSTRAINT attempts_state_hash_key UNIQUE (state_hash),
+    CONSTRAINT attempts_session_id     FOREIGN KEY (environment_id, session_id) REFERENCES connect_sessions (environment_id, id) ON DELETE CASCADE,
+    CONSTRAINT attempts_integration_id FOREIGN KEY (environment_id, integration_id) REFERENCES integrations (environment_id, id) ON DELETE CASCADE,
+    CONSTRAINT attempts_hash_is_sha256 CHECK (length(state_hash) = 32 AND length(binding_hash) = 32),
+    CONSTRAINT attempts_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT attempts_method_length  CHECK (length(method) BETWEEN 1 AND 128),
+    CONSTRAINT attempts_blob_length    CHECK (length(sealed) BETWEEN 1 AND 1048576 AND length(reply) BETWEEN 1 AND 1048576)
+);
+CREATE INDEX attempts_by_session     ON attempts (environment_id, session_id);
+CREATE INDEX attempts_by_integration ON attempts (environment_id, integration_id);
+CREATE INDEX attempts_by_expiry      ON attempts (expires_at);
+
+-- How often an end user's credentials were tried in the running window.
+CREATE TABLE guesses (
+    environment_id text COLLATE "C" NOT NULL,
+    end_user_id    text COLLATE "C" NOT NULL,
+    count          bigint NOT NULL,
+    ends_at        bigint NOT NULL,
+    CONSTRAINT guesses_pkey            PRIMARY KEY (environment_id, end_user_id),
+    CONSTRAINT guesses_environment_id  FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT guesses_count           CHECK (count >= 0),
+    CONSTRAINT guesses_end_user_length CHECK (length(end_user_id) BETWEEN 1 AND 256)
+);
+CREATE INDEX guesses_by_end ON guesses (ends_at);
+
+-- Providers still to be told of a revocation. Outlives its connection.
+CREATE TABLE revocations (
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    connection     text COLLATE "C" NOT NULL, -- JSON
+    sealed         bytea  NOT NULL,
+    tries          bigint NOT NULL,
+    created_at     bigint NOT NULL,
+    claimed_at     bigint,
+    CONSTRAINT revocations_pkey           PRIMARY KEY (id),
+    CONSTRAINT revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT revocations_tries          CHECK (tries >= 0),
+    CONSTRAINT revocations_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT revocations_json_length    CHECK (length(connection) <= 65536),
+    CONSTRAINT revocations_blob_length    CHECK (length(sealed) BETWEEN 1 AND 1048576)
+);
+
+-- The trail names connections, integrations, sessions and keys without foreign
+-- keys: it outlives them all.
+CREATE TABLE audit_entries (
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    at             bigint NOT NULL,
+    actor_kind     text COLLATE "C" NOT NULL,
+    actor_id       text COLLATE "C" NOT NULL,
+    action         text COLLATE "C" NOT NULL,
+    allowed        boolean NOT NULL,
+    connection_id  text COLLATE "C",
+    integration_id text COLLATE "C",
+    session_id     text COLLATE "C",
+    reason         text COLLATE "C" NOT NULL,
+    generation     bigint NOT NULL,
+    count          bigint NOT NULL,
+    read_minute    bigint, -- set where reads of one minute are gathered in one entry
+    CONSTRAINT audit_entries_pkey           PRIMARY KEY (id),
+    CONSTRAINT audit_entries_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT audit_entries_actor_kind     CHECK (actor_kind IN ('api_key', 'end_user', 'admin', 'system')),
+    CONSTRAINT audit_entries_generation     CHECK (generation >= 0),
+    CONSTRAINT audit_entries_count          CHECK (count >= 1),
+    CONSTRAINT audit_entries_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT audit_entries_actor_length   CHECK (length(actor_id) <= 256),
+    CONSTRAINT audit_entries_action_length  CHECK (length(action) BETWEEN 1 AND 64),
+    CONSTRAINT audit_entries_subject_length CHECK (length(connection_id) <= 256 AND length(integration_id) <= 256 AND length(session_id) <= 256),
+    CONSTRAINT audit_entries_reason_length  CHECK (length(reason) <= 128)
+);
+CREATE INDEX audit_entries_list          ON audit_entries (environment_id, id);
+CREATE INDEX audit_entries_by_connection ON audit_entries (environment_id, connection_id, id) WHERE connection_id IS NOT NULL;
+CREATE INDEX audit_entries_by_actor      ON audit_entries (environment_id, actor_id, id);
+CREATE INDEX audit_entries_by_action     ON audit_entries (environment_id, action, id);
+CREATE UNIQUE INDEX audit_entries_read_key ON audit_entries (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL;
+
+-- One blob sealed by the master keyset at the first start. A keyset that does
+-- not open it is the wrong one.
+CREATE TABLE canary (
+    id     bigint NOT NULL,
+    sealed bytea  NOT NULL,
+    CONSTRAINT canary_pkey        PRIMARY KEY (id),
+    CONSTRAINT canary_is_one      CHECK (id = 1),
+    CONSTRAINT canary_blob_length CHECK (length(sealed) BETWEEN 1 AND 65536)
+);
