@@ -52,12 +52,14 @@ const readBatch = 100
 // minute end up in one entry, however often and from wherever they come.
 func (s *Store) AddReads(ctx context.Context, reads []vault.ReadCount) error {
 	reads = gather(reads)
-	for batch := range slices.Chunk(reads, readBatch) {
-		if err := s.update(ctx, func(t tx) error { return t.addReads(ctx, batch) }); err != nil {
-			return err
+	return s.update(ctx, func(t tx) error {
+		for batch := range slices.Chunk(reads, readBatch) {
+			if err := t.insertReads(ctx, batch); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return t.noteUse(ctx, reads)
+	})
 }
 
 // readKey is what makes two reads the same entry.
@@ -92,38 +94,44 @@ func gather(reads []vault.ReadCount) []vault.ReadCount {
 	return sums
 }
 
-func (t tx) addReads(ctx context.Context, reads []vault.ReadCount) error {
-	keys, connections := map[string]time.Time{}, map[string]time.Time{}
+// insertReads writes the entries, or adds to those of the same minute.
+func (t tx) insertReads(ctx context.Context, reads []vault.ReadCount) error {
 	var entries values
 	for _, r := range reads {
-		if keys[r.ActorID].Before(r.LastAt) {
-			keys[r.ActorID] = r.LastAt
-		}
 		if r.ConnectionID == "" {
 			continue
-		}
-		if connections[r.ConnectionID].Before(r.LastAt) {
-			connections[r.ConnectionID] = r.LastAt
 		}
 		entries.add(vault.NewAuditID(), r.EnvironmentID, micros(r.LastAt), string(vault.CallerAPIKey), r.ActorID,
 			string(r.Action), true, r.ConnectionID, "", int64(0), r.Count, micros(r.Minute))
 	}
-	if len(entries.args) > 0 {
-		err := t.insert(ctx, "inserting reads", `
-			INSERT INTO audit_entries (id, environment_id, at, actor_kind, actor_id, action, allowed, connection_id, reason, generation, count, read_minute)
-			VALUES `+entries.String()+`
-			ON CONFLICT (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL DO UPDATE
-			SET count = audit_entries.count + excluded.count,
-			    at    = CASE WHEN audit_entries.at < excluded.at THEN excluded.at ELSE audit_entries.at END`,
-			entries.args...)
-		if err != nil {
-			return err
+	if len(entries.args) == 0 {
+		return nil
+	}
+	return t.insert(ctx, "inserting reads", `
+		INSERT INTO audit_entries (id, environment_id, at, actor_kind, actor_id, action, allowed, connection_id, reason, generation, count, read_minute)
+		VALUES `+entries.String()+`
+		ON CONFLICT (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL DO UPDATE
+		SET count = audit_entries.count + excluded.count,
+		    at    = CASE WHEN audit_entries.at < excluded.at THEN excluded.at ELSE audit_entries.at END`,
+		entries.args...)
+}
+
+// noteUse moves the times of the connections and keys that were used.
+func (t tx) noteUse(ctx context.Context, reads []vault.ReadCount) error {
+	keys, connections := map[string]time.Time{}, map[string]time.Time{}
+	for _, r := range reads {
+		if keys[r.ActorID].Before(r.LastAt) {
+			keys[r.ActorID] = r.LastAt
+		}
+		if connections[r.ConnectionID].Before(r.LastAt) {
+			connections[r.ConnectionID] = r.LastAt
 		}
 	}
+	delete(connections, "")
 	if err := t.touch(ctx, "connections", "last_read_at", connections); err != nil {
 		return err
 	}
-	return t.touch(ctx, "api_keys", "last_used_at", keys)
+	return t.touch(ctx, "api_keys", "last_used_at", keys) // last: every replica wants the same few rows
 }
 
 // touch moves a time of each row forward, never back.

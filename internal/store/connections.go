@@ -158,11 +158,11 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 		    account_id = $9, account_label = $10, scopes = $11, expires_at = $12, refresh_expires_at = $13, renewable = $14,
 		    last_refreshed_at = coalesce($15, last_refreshed_at), method = coalesce($16, method), updated_at = $17,
 		    pending_until = CASE WHEN $6 = 'pending' THEN pending_until END,
-		    lease_owner = NULL, lease_until = NULL, lease_spending = NULL
-		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND ($3 = 0 OR lease_epoch = $3)`,
+		    lease_owner = CASE WHEN $18 THEN lease_owner END, lease_until = CASE WHEN $18 THEN lease_until END, lease_spending = NULL
+		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND (lease_epoch = $3 OR $3 = 0)`,
 		id, generation, epoch, blob(ch.Credential), blob(ch.Answer), string(ch.Status), ch.StatusReason, ch.BaseURL,
 		ch.Account.ID, ch.Account.Label, scopes, micros(ch.ExpiresAt), micros(ch.RefreshExpiresAt), ch.Renewable,
-		micros(refreshed), optional(ch.Method), micros(ch.At))
+		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease)
 }
 
 func (t tx) SetStatus(ctx context.Context, id string, generation int64, s vault.Status, reason string, at time.Time) (bool, error) {
