@@ -17,9 +17,10 @@ import (
 // because each would cost a closure a request, and because the order of these
 // steps is the point.
 type shell struct {
-	log   *slog.Logger
-	now   func() time.Time
-	https bool
+	log      *slog.Logger
+	now      func() time.Time
+	https    bool
+	unrouted unrouted
 }
 
 func (s *shell) middleware(next echo.HandlerFunc) echo.HandlerFunc {
@@ -62,8 +63,8 @@ func (s *shell) call(c echo.Context, rec *Record, next echo.HandlerFunc) (err er
 		}
 	}()
 	err = next(c)
-	if c.Request().Method == http.MethodHead && errors.Is(err, echo.ErrMethodNotAllowed) {
-		return headAsGet(c)
+	if errors.Is(err, echo.ErrNotFound) || errors.Is(err, echo.ErrMethodNotAllowed) {
+		return s.unrouted.resolve(c, err)
 	}
 	return err
 }
@@ -76,12 +77,4 @@ func panicError(v any) error {
 		return fmt.Errorf("panic: %w", re)
 	}
 	return fmt.Errorf("panic with a %T", v)
-}
-
-// headAsGet answers HEAD with the handler for GET, as RFC 9110 section 9.3.2
-// wants of every GET; net/http drops the body.
-func headAsGet(c echo.Context) error {
-	c.Response().Header().Del(echo.HeaderAllow)
-	c.Echo().Router().Find(http.MethodGet, echo.GetPath(c.Request()), c)
-	return c.Handler()(c)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/internal/fault"
 )
 
 // staticRoute has the hash of the whole tree in the path and not in the query,
@@ -99,7 +101,7 @@ func (a *assets) url(name string) (string, error) {
 func (a *assets) serve(c echo.Context) error {
 	f, ok := a.files[c.Param("file")]
 	if !ok {
-		return echo.ErrNotFound
+		return fault.New(fault.NotFound, "There is no such file.")
 	}
 	h := c.Response().Header()
 	if c.Param("hash") == a.hash {
