@@ -14,6 +14,10 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
+// DrainTime is how long a stopping process should give [Engine.Close]: what is
+// under way may have spent a token already.
+const DrainTime = callTime + saveTime
+
 // How long things may take. The call has to be over well before the lease is.
 // Giving up on a slow provider early would only turn a late success into a
 // lost token, so the call's deadline is long.

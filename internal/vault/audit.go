@@ -8,6 +8,7 @@ type Action string
 // The actions.
 const (
 	ActionEnvironmentCreated  Action = "environment.created"
+	ActionKeysetChanged       Action = "environment.keyset_changed"
 	ActionAPIKeyCreated       Action = "api_key.created"
 	ActionAPIKeyRevoked       Action = "api_key.revoked"
 	ActionIntegrationCreated  Action = "integration.created"

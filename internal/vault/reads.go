@@ -119,6 +119,7 @@ func (v *Vault) Tidy(ctx context.Context) error {
 	return errors.Join(
 		v.reap(ctx),
 		v.retell(ctx),
+		v.refreshKeysets(ctx),
 		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepSessions)),
 	)
 }
