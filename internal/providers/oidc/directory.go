@@ -48,8 +48,9 @@ type Directory struct {
 type issuer struct {
 	document remote[Metadata]
 	used     time.Time
-	// fellBack says that the log knows of the outage under way.
-	fellBack bool
+	// fellBack is when the log hears of static endpoints: once, since a
+	// document that was read is kept and ends their use for good.
+	fellBack sync.Once
 }
 
 // NewDirectory makes an empty directory. It makes no call.
@@ -89,7 +90,6 @@ func (d *Directory) Metadata(ctx context.Context, name string, fallback *Metadat
 	known := d.issuer(name)
 	copied, err := known.document.current(ctx)
 	if err == nil {
-		d.note(known, false)
 		return copied.value, nil
 	}
 	if wrong := new(MetadataError); errors.As(err, &wrong) {
@@ -103,20 +103,10 @@ func (d *Directory) Metadata(ctx context.Context, name string, fallback *Metadat
 	if err := static.check(); err != nil {
 		return Metadata{}, err
 	}
-	if d.note(known, true) {
+	known.fellBack.Do(func() {
 		d.cfg.Log.Warn("no discovery document; using the endpoints of the provider file", "issuer", name)
-	}
+	})
 	return static, nil
-}
-
-// note records whether an issuer's static endpoints are in use and reports
-// whether that is new.
-func (d *Directory) note(known *issuer, fellBack bool) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	news := known.fellBack != fellBack
-	known.fellBack = fellBack
-	return news
 }
 
 func (d *Directory) issuer(name string) *issuer {

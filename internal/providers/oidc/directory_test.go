@@ -334,6 +334,7 @@ func TestOneFetchForManyCallers(t *testing.T) {
 		gone <- err
 	}()
 	<-arrived
+	p.clock.Advance(time.Minute) // however long it takes
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first caller got %v", err)

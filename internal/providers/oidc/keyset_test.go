@@ -206,7 +206,12 @@ func TestKeysOutOfReach(t *testing.T) {
 		"no keys":      answer([]byte(`{"a word of the provider's":1}`)),
 		"keys null":    answer([]byte(`{"keys":null}`)),
 		"keys twice":   answer([]byte(`{"keys":[],"KEYS":[]}`)),
-		"too large":    answer(append(bytes.Repeat([]byte(" "), 256<<10), ourKeys...)),
+		"keys and status 500": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write(ourKeys)
+		},
+		"too large": answer(append(append([]byte(nil), ourKeys...), bytes.Repeat([]byte(" "), 256<<10)...)),
+		"too late":  answer(append(bytes.Repeat([]byte(" "), 256<<10), ourKeys...)),
 		"endless": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write(bytes.Repeat([]byte("a word of the provider's"), 1000)); err != nil {

@@ -143,6 +143,7 @@ var everywhere = []flaw{
 	{name: "HS256 with the client secret", check: oidc.CheckAlgorithm, sign: signer{alg: jose.HS256, key: []byte(clientKey)}},
 	{name: "HS256 with the public key", check: oidc.CheckAlgorithm, sign: signer{alg: jose.HS256, key: ours().N.Bytes()}},
 	{name: "RS512, not on the list", check: oidc.CheckAlgorithm, sign: signer{alg: jose.RS512}},
+	{name: "header that go-jose cannot read", check: oidc.CheckFormat, whole: byHand(`{"alg":"RS256","kid":"k1","nonce":1}`)},
 	{name: "kid a number", check: oidc.CheckKeyID, whole: byHand(`{"alg":"RS256","kid":1}`)},
 	{name: "unknown kid", check: oidc.CheckKeyID, sign: header("kid", "k9")},
 	{name: "another's key under our kid", check: oidc.CheckSignature, sign: signer{key: stranger()}},
