@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BINARY ?= bin/claviger
 FUZZTIME ?= 30s
 BENCH ?= .
 
@@ -14,8 +15,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## one static binary, bin/claviger
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/claviger ./cmd/server
+build: ## one static binary, bin/claviger (or BINARY)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/server
 
 .PHONY: run
 run: ## the broker on an embedded database, with nothing to set up

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/rand"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -216,4 +218,48 @@ func TestDockerfileKeepsItsPromises(t *testing.T) {
 			t.Errorf(".dockerignore lets %s into the build", want)
 		}
 	}
+}
+
+// TestComposeStartsTheBroker runs the broker on the environment that the
+// compose file gives it, with the database, the files and the address of this
+// test put in place of the containers' own.
+func TestComposeStartsTheBroker(t *testing.T) {
+	t.Parallel()
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		keyset, err := claviger(t, nil, "key", "generate").Output()
+		if err != nil {
+			t.Fatalf("claviger key generate: %v", err)
+		}
+		contents := map[string]string{
+			"api_key":      "compose-" + rand.Text() + rand.Text(),
+			"database_url": newDatabase(t),
+			"keyset":       string(keyset),
+		}
+		var settings []string
+		for name, value := range loadCompose(t).Services["broker"].Environment {
+			if value == nil {
+				t.Fatalf("%s has no value", name)
+			}
+			if secret, ok := strings.CutPrefix(*value, "/run/secrets/"); ok {
+				if contents[secret] == "" {
+					t.Fatalf("nobody makes the secret %s", secret)
+				}
+				*value = filepath.Join(dir, secret)
+				// As scripts/compose-secrets leaves them.
+				if err := os.WriteFile(*value, []byte(contents[secret]), 0o444); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if name != "CLAVIGER_PUBLIC_URL" { // startBroker's own port
+				settings = append(settings, name+"="+*value)
+			}
+		}
+		b := startBroker(t, settings...)
+		getJSON(t, b.url+"/v1/connections", contents["api_key"], http.StatusOK, nil)
+		getJSON(t, b.url+"/v1/connections", contents["api_key"]+"x", http.StatusUnauthorized, nil)
+		secrets{"the API key": contents["api_key"], "the keyset": strings.TrimSpace(contents["keyset"])}.
+			refuteLeaks(t, "the log", b.log(t))
+	})
 }
