@@ -482,3 +482,22 @@ func TestCheckHosts(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What nobody asks for makes room; what is in use stays.
+func TestADirectoryIsBounded(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	d := p.directory()
+	address := func(i int) string { return fmt.Sprintf("https://a.example/%d", i) }
+	idle, busy := d.Keys(address(0)), d.Keys(address(1))
+	for i := 2; i < 600; i++ {
+		p.clock.Advance(time.Second)
+		d.Keys(address(i))
+		if d.Keys(address(1)) != busy {
+			t.Fatalf("what is in use went with %d others", i)
+		}
+	}
+	if d.Keys(address(0)) == idle {
+		t.Error("600 key sets, and none forgotten")
+	}
+}

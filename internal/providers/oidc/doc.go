@@ -7,7 +7,9 @@
 //     and asked for again at a bounded rate.
 //   - [Verifier] judges an id_token in the three places it turns up: in the
 //     browser's reply ([Verifier.Front]), in the answer to the code
-//     ([Verifier.Back]) and in the answer to a refresh ([Verifier.Refreshed]).
+//     ([Verifier.Back], or [Verifier.Sole] where there was no other) and in the
+//     answer to a refresh ([Verifier.Refreshed], or [Verifier.Adopt] where the
+//     login was made elsewhere).
 //   - [Rejection] names the one check that failed, [Unavailable] says that the
 //     provider could not be asked. The first is final, the second is not.
 //

@@ -3,6 +3,9 @@ package oidc_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -307,6 +310,10 @@ func TestAWaiterMayGiveUp(t *testing.T) {
 // Of a key set, only what can rightly verify this signature is used.
 func TestKeysThatAreNotUsed(t *testing.T) {
 	t.Parallel()
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	shared := jose.JSONWebKey{Key: []byte(clientKey), KeyID: "k1", Algorithm: "HS256"}
 	forEncryption := jwk("k1", ours())
 	forEncryption.Use = "enc"
@@ -323,6 +330,7 @@ func TestKeysThatAreNotUsed(t *testing.T) {
 		"another algorithm's": {[]jose.JSONWebKey{forPS}, signer{}},
 		"a private key":       {[]jose.JSONWebKey{private}, signer{}},
 		"1024 bits":           {[]jose.JSONWebKey{jwk("k1", weak())}, signer{key: weak()}},
+		"another kind":        {[]jose.JSONWebKey{{Key: curve.Public(), KeyID: "k1"}}, signer{}},
 		"nameless":            {[]jose.JSONWebKey{jwk("", ours())}, signer{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,8 +2,6 @@ package oidc
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -38,22 +36,6 @@ type Expect struct {
 	Started time.Time
 }
 
-// Identity is whose account it is, and what a later id_token of the same
-// login has to agree with. It holds no secret and is kept as it is.
-type Identity struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"` // unique at the issuer only: the pair is the identity
-	ClientID string `json:"aud"`
-	// SessionID and ContextClass are sid and acr; "" means the issuer gives none.
-	SessionID    string `json:"sid,omitempty"`
-	ContextClass string `json:"acr,omitempty"`
-	// AuthTime is when the person signed in; zero means the issuer does not say.
-	AuthTime time.Time `json:"auth_time,omitzero"`
-	IssuedAt time.Time `json:"iat"`
-	// NonceDigest is the SHA-256 of the nonce in base64url.
-	NonceDigest string `json:"nonce_sha256,omitempty"`
-}
-
 // Front judges the id_token that the browser brought along with the code
 // (Core section 3.3.2.12). Unless it passes, the code must not be used.
 func (v *Verifier) Front(ctx context.Context, raw vault.Secret, want Expect) (Identity, error) {
@@ -76,19 +58,8 @@ func (v *Verifier) Front(ctx context.Context, raw vault.Secret, want Expect) (Id
 // and 3.3.3.7), given what Front made of the first one. Until it passes, no
 // token of that answer may be used (RFC 9700 section 4.5.3.2).
 func (v *Verifier) Back(ctx context.Context, raw vault.Secret, front Identity, want Expect, accessToken vault.Secret) (Identity, error) {
-	t, err := v.verify(ctx, raw, want.Started)
+	t, err := v.verifyAnswer(ctx, raw, want, accessToken)
 	if err != nil {
-		return Identity{}, at(TokenEndpoint, err)
-	}
-	if err := t.checkBinding(want); err != nil {
-		return Identity{}, at(TokenEndpoint, err)
-	}
-	if t.claims.codeHash != nil {
-		if err := checkHash(CheckCodeHash, t.claims.codeHash, t.alg, want.Code.Reveal()); err != nil {
-			return Identity{}, at(TokenEndpoint, err)
-		}
-	}
-	if err := t.checkAccessToken(accessToken); err != nil {
 		return Identity{}, at(TokenEndpoint, err)
 	}
 	back := t.identity()
@@ -103,6 +74,17 @@ func (v *Verifier) Back(ctx context.Context, raw vault.Secret, front Identity, w
 		return Identity{}, at(TokenEndpoint, refuse(CheckContextClass, "not that of the front channel's token"))
 	}
 	return back.inherit(front), nil
+}
+
+// Sole judges the only id_token of a login: the one in the answer to the code
+// where the browser brought none (Core section 3.1.3.7). Until it passes, no
+// token of that answer may be used.
+func (v *Verifier) Sole(ctx context.Context, raw vault.Secret, want Expect, accessToken vault.Secret) (Identity, error) {
+	t, err := v.verifyAnswer(ctx, raw, want, accessToken)
+	if err != nil {
+		return Identity{}, at(TokenEndpoint, err)
+	}
+	return t.identity(), nil
 }
 
 // Refreshed judges the id_token in the answer to a refresh token (Core
@@ -129,7 +111,41 @@ func (v *Verifier) Refreshed(ctx context.Context, raw vault.Secret, previous Ide
 	return next.inherit(previous), nil
 }
 
-// verify is what all three have in common. notBefore is the earliest that the
+// Adopt judges the first id_token that a refresh brings for tokens of which
+// no login is known, because they came from elsewhere. There is nothing to
+// compare it with; what it says is what later ones are held to.
+func (v *Verifier) Adopt(ctx context.Context, raw, accessToken vault.Secret) (Identity, error) {
+	// It was made for this refresh, or for the login, which may be a while ago
+	// at an issuer that hands out the same one again. Its expiry is checked.
+	t, err := v.verify(ctx, raw, v.now().Add(-maxLifetime))
+	if err != nil {
+		return Identity{}, at(RefreshAnswer, err)
+	}
+	if err := t.checkAccessToken(accessToken); err != nil {
+		return Identity{}, at(RefreshAnswer, err)
+	}
+	return t.identity(), nil
+}
+
+// verifyAnswer is what Back and Sole have in common: the token came straight
+// from the provider with the answer to this attempt's code.
+func (v *Verifier) verifyAnswer(ctx context.Context, raw vault.Secret, want Expect, accessToken vault.Secret) (token, error) {
+	t, err := v.verify(ctx, raw, want.Started)
+	if err != nil {
+		return token{}, err
+	}
+	if err := t.checkBinding(want); err != nil {
+		return token{}, err
+	}
+	if t.claims.codeHash != nil {
+		if err := checkHash(CheckCodeHash, t.claims.codeHash, t.alg, want.Code.Reveal()); err != nil {
+			return token{}, err
+		}
+	}
+	return t, t.checkAccessToken(accessToken)
+}
+
+// verify is what all positions have in common. notBefore is the earliest that the
 // token can have been issued; zero is nobody's answer to that.
 func (v *Verifier) verify(ctx context.Context, raw vault.Secret, notBefore time.Time) (token, error) {
 	t, err := open(raw.Reveal(), v.algs)
@@ -203,67 +219,6 @@ func (t token) checkAccessToken(accessToken vault.Secret) error {
 	}
 	return checkHash(CheckAccessTokenHash, t.claims.tokenHash, t.alg, accessToken.Reveal())
 }
-
-// identity is what is kept of a verified token.
-func (t token) identity() Identity {
-	id := Identity{
-		Issuer:   *t.claims.issuer,
-		Subject:  *t.claims.subject,
-		ClientID: t.claims.audience[0],
-		IssuedAt: *t.claims.issuedAt,
-	}
-	if t.claims.sessionID != nil {
-		id.SessionID = *t.claims.sessionID
-	}
-	if t.claims.contextClass != nil {
-		id.ContextClass = *t.claims.contextClass
-	}
-	if t.claims.authTime != nil {
-		id.AuthTime = *t.claims.authTime
-	}
-	if t.claims.nonce != nil {
-		sum := sha256.Sum256([]byte(*t.claims.nonce))
-		id.NonceDigest = base64.RawURLEncoding.EncodeToString(sum[:])
-	}
-	return id
-}
-
-// agree holds an identity to the one before it: the same person, at the same
-// issuer, for the same client, by the same sign-in.
-func (id Identity) agree(before Identity) error {
-	switch {
-	case id.Issuer != before.Issuer:
-		return refuse(CheckIssuer, "not that of the token before")
-	case id.Subject != before.Subject:
-		return refuse(CheckSubject, "not that of the token before")
-	case id.ClientID != before.ClientID:
-		return refuse(CheckAudience, "not that of the token before")
-	case !id.AuthTime.IsZero() && !before.AuthTime.IsZero() && !id.AuthTime.Equal(before.AuthTime):
-		return refuse(CheckAuthTime, "not that of the token before")
-	}
-	return nil
-}
-
-// inherit keeps what an earlier token said and this one leaves out, so that a
-// token after it is still held to that.
-func (id Identity) inherit(before Identity) Identity {
-	if id.SessionID == "" {
-		id.SessionID = before.SessionID
-	}
-	if id.ContextClass == "" {
-		id.ContextClass = before.ContextClass
-	}
-	if id.AuthTime.IsZero() {
-		id.AuthTime = before.AuthTime
-	}
-	if id.NonceDigest == "" {
-		id.NonceDigest = before.NonceDigest
-	}
-	return id
-}
-
-// differ says whether both are there and not the same.
-func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // at says where a refused token was found.
 func at(position Position, err error) error {
