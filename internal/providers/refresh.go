@@ -30,7 +30,9 @@ type Renewal struct {
 func (r *Renewal) Finish(ctx context.Context) (vault.Grant, error) {
 	g, err := r.finish(ctx)
 	if err != nil {
-		return vault.Grant{}, refreshError(err)
+		e := *refreshError(err)
+		e.Spent = false // whatever was spent for it, Rescue is not
+		return vault.Grant{}, &e
 	}
 	return g, nil
 }
