@@ -27,7 +27,8 @@ func TestAuthorizeRefusesOnAPage(t *testing.T) {
 		{"unknown client", set("client_id", "nobody"), "unauthorized_client"},
 		{"no redirect_uri", set("redirect_uri", ""), "Invalid redirect_uri"},
 		{"redirect_uri elsewhere", set("redirect_uri", "https://evil.example.com/cb"), "Invalid redirect_uri"},
-		{"redirect_uri with userinfo", set("redirect_uri", "http://127.0.0.1@evil.example.com/cb"), "Invalid redirect_uri"},
+		{"redirect_uri with loopback as user", set("redirect_uri", "http://127.0.0.1@evil.example.com/cb"), "Invalid redirect_uri"},
+		{"redirect_uri with user", set("redirect_uri", "http://ada@127.0.0.1/cb"), "Invalid redirect_uri"},
 		{"redirect_uri with fragment", set("redirect_uri", "http://127.0.0.1/cb#x"), "Invalid redirect_uri"},
 		{"redirect_uri almost registered", func(p url.Values) {
 			p.Set("client_id", "strict")

@@ -2,6 +2,8 @@ package sandbox_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"testing"
 	"time"
@@ -54,6 +56,12 @@ func TestTimeLogHybridFlow(t *testing.T) {
 	for _, name := range []string{"c_hash", "s_hash", "sid", "auth_time", "iat"} {
 		if claims[name] == nil {
 			t.Errorf("front id_token has no %s", name)
+		}
+	}
+	for name, of := range map[string]string{"c_hash": reply.Get("code"), "s_hash": reply.Get("state")} {
+		sum := sha256.Sum256([]byte(of))
+		if want := base64.RawURLEncoding.EncodeToString(sum[:16]); claims[name] != want {
+			t.Errorf("%s %v, want %s", name, claims[name], want)
 		}
 	}
 	if life := front.Expiry.Sub(front.IssuedAt); life != 5*time.Minute {
