@@ -13,13 +13,13 @@ import (
 // connectionColumns is followed by whether the lease is live, see [newDialect].
 // Key and provider come by subquery, so that the same list serves RETURNING,
 // which in SQLite sees no joined table, and FOR UPDATE, which locks every one.
-const connectionColumns = `c.id, c.environment_id, c.integration_id,
-	(SELECT i.key FROM integrations i WHERE i.id = c.integration_id),
-	(SELECT i.provider FROM integrations i WHERE i.id = c.integration_id),
-	c.method, c.status, c.status_reason, c.generation, c.end_user_id, c.end_user_email, c.end_user_name,
-	c.account_id, c.account_label, c.base_url, c.scopes, c.tags, c.metadata, c.external_id, c.replaces_id, c.renewable,
-	c.expires_at, c.refresh_expires_at, c.last_refreshed_at, c.last_read_at, c.pending_until, c.created_at, c.updated_at,
-	c.credential, c.answer, c.lease_owner, c.lease_epoch, c.lease_until, c.lease_spending`
+const connectionColumns = `id, environment_id, integration_id,
+	(SELECT i.key FROM integrations i WHERE i.id = connections.integration_id),
+	(SELECT i.provider FROM integrations i WHERE i.id = connections.integration_id),
+	method, status, status_reason, generation, end_user_id, end_user_email, end_user_name,
+	account_id, account_label, base_url, scopes, tags, metadata, external_id, replaces_id, renewable,
+	expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until, created_at, updated_at,
+	credential, answer, lease_owner, lease_epoch, lease_until, lease_spending`
 
 func scanConnection(row scanner) (c vault.ConnectionRow, err error) {
 	err = row.Scan(&c.ID, &c.EnvironmentID, &c.IntegrationID,
@@ -42,35 +42,35 @@ func scanListed(row scanner) (vault.Connection, error) {
 // Connection finds one by id in an environment.
 func (r reader) Connection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
 	return one(ctx, r.conn, "reading connection", scanConnection,
-		`SELECT `+r.d.connection+` FROM connections c WHERE c.environment_id = $1 AND c.id = $2`, environmentID, id)
+		`SELECT `+r.d.connection+` FROM connections WHERE environment_id = $1 AND id = $2`, environmentID, id)
 }
 
 // Connections lists without candidates and ciphertext, newest first.
 func (r reader) Connections(ctx context.Context, environmentID string, f vault.ConnectionFilter) ([]vault.Connection, error) {
 	var w where
-	w.and("c.environment_id = ?", environmentID)
-	w.and("c.replaces_id IS NULL")
+	w.and("environment_id = ?", environmentID)
+	w.and("replaces_id IS NULL")
 	if f.Integration != "" {
-		w.and("c.integration_id = (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key = ?)", environmentID, f.Integration)
+		w.and("integration_id = (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key = ?)", environmentID, f.Integration)
 	}
 	if f.EndUserID != "" {
-		w.and("c.end_user_id = ?", f.EndUserID)
+		w.and("end_user_id = ?", f.EndUserID)
 	}
 	if f.Status != "" {
-		w.and("c.status = ?", string(f.Status))
+		w.and("status = ?", string(f.Status))
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
-		w.and("c.id IN (SELECT t.connection_id FROM connection_tags t WHERE t.environment_id = ? AND t.key = ? AND t.value = ?)",
+		w.and("id IN (SELECT t.connection_id FROM connection_tags t WHERE t.environment_id = ? AND t.key = ? AND t.value = ?)",
 			environmentID, key, f.Tags[key])
 	}
 	if f.Query != "" {
 		like := containsPattern(f.Query)
-		w.and(`(lower(c.id) LIKE ? ESCAPE '\' OR lower(c.external_id) LIKE ? ESCAPE '\' OR lower(c.end_user_id) LIKE ? ESCAPE '\'
-			OR lower(c.end_user_email) LIKE ? ESCAPE '\' OR lower(c.end_user_name) LIKE ? ESCAPE '\' OR lower(c.account_label) LIKE ? ESCAPE '\')`,
+		w.and(`(lower(id) LIKE ? ESCAPE '\' OR lower(external_id) LIKE ? ESCAPE '\' OR lower(end_user_id) LIKE ? ESCAPE '\'
+			OR lower(end_user_email) LIKE ? ESCAPE '\' OR lower(end_user_name) LIKE ? ESCAPE '\' OR lower(account_label) LIKE ? ESCAPE '\')`,
 			like, like, like, like, like, like)
 	}
-	tail, args := w.page("c.id", f.Page)
-	return many(ctx, r.conn, "listing connections", scanListed, `SELECT `+r.d.listed+` FROM connections c`+tail, args...)
+	tail, args := w.page("id", f.Page)
+	return many(ctx, r.conn, "listing connections", scanListed, `SELECT `+r.d.listed+` FROM connections`+tail, args...)
 }
 
 // containsPattern is q as a LIKE pattern in lower case. Only ASCII is folded:
@@ -96,7 +96,7 @@ func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID 
 
 func (t tx) LockConnection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
 	return one(ctx, t.conn, "locking connection", scanConnection,
-		`SELECT `+t.d.connection+` FROM connections c WHERE c.environment_id = $1 AND c.id = $2`+t.d.forUpdate, environmentID, id)
+		`SELECT `+t.d.connection+` FROM connections WHERE environment_id = $1 AND id = $2`+t.d.forUpdate, environmentID, id)
 }
 
 func (t tx) InsertConnection(ctx context.Context, c vault.ConnectionRow) error {

@@ -15,7 +15,7 @@ type dialect struct {
 	skipLocked string
 	// tableExists answers whether the table $1 is there.
 	tableExists string
-	// connection is the column list of a connection, alias c.
+	// connection is the column list of a connection.
 	connection string
 	// listed is the same list without the sealed members.
 	listed string
@@ -24,8 +24,8 @@ type dialect struct {
 }
 
 func newDialect(d dialect) *dialect {
-	d.connection = connectionColumns + `, coalesce(c.lease_until > ` + d.now + `, FALSE)`
-	d.listed = strings.NewReplacer("c.credential", "NULL", "c.answer", "NULL", "c.lease_spending", "NULL").Replace(d.connection)
+	d.connection = connectionColumns + `, coalesce(lease_until > ` + d.now + `, FALSE)`
+	d.listed = strings.NewReplacer("credential, answer", "NULL, NULL", ", lease_spending", ", NULL").Replace(d.connection)
 	d.hot = hotStatement(d.now)
 	return &d
 }

@@ -11,7 +11,7 @@ import (
 // longest overdue first.
 func (s *Store) PendingBefore(ctx context.Context, at time.Time, limit int) ([]vault.Connection, error) {
 	return many(ctx, s.conn, "listing overdue connections", scanListed,
-		`SELECT `+s.d.listed+` FROM connections c WHERE c.pending_until <= $1 ORDER BY c.pending_until LIMIT $2`,
+		`SELECT `+s.d.listed+` FROM connections WHERE pending_until <= $1 ORDER BY pending_until LIMIT $2`,
 		micros(at), limit)
 }
 

@@ -11,7 +11,7 @@ import (
 // first and then finds the lease held.
 func (s *Store) ClaimLease(ctx context.Context, id string, generation int64, owner string, ttl time.Duration) (*vault.ConnectionRow, bool, error) {
 	row, err := oneIf(ctx, s.writer(), "claiming lease", scanConnection, `
-		UPDATE connections AS c
+		UPDATE connections
 		SET lease_owner = $3, lease_epoch = lease_epoch + 1, lease_until = `+s.d.now+` + $4
 		WHERE id = $1 AND generation = $2 AND status IN ('active', 'pending') AND (lease_until IS NULL OR lease_until <= `+s.d.now+`)
 		RETURNING `+s.d.connection,

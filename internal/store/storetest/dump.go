@@ -17,6 +17,23 @@ import (
 // SQLite, the files too, with whatever is left of erased rows.
 func (db *DB) Dump(tb testing.TB) []byte {
 	tb.Helper()
+	out := db.Rows(tb)
+	if db.path != "" {
+		for _, suffix := range []string{"", "-wal"} {
+			b, err := os.ReadFile(db.path + suffix)
+			if err != nil && !os.IsNotExist(err) {
+				tb.Fatalf("dumping: %v", err)
+			}
+			out = append(out, b...)
+		}
+	}
+	return out
+}
+
+// Rows is [DB.Dump] without what is left of erased rows: lines of
+// table.column=value.
+func (db *DB) Rows(tb testing.TB) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	pool, tables := db.raw(tb)
 	defer func() { _ = pool.Close() }()
@@ -26,15 +43,6 @@ func (db *DB) Dump(tb testing.TB) []byte {
 	}
 	for _, name := range names {
 		dumpTable(tb, pool, name, &out)
-	}
-	if db.path != "" {
-		for _, suffix := range []string{"", "-wal"} {
-			b, err := os.ReadFile(db.path + suffix)
-			if err != nil && !os.IsNotExist(err) {
-				tb.Fatalf("dumping: %v", err)
-			}
-			out.Write(b)
-		}
 	}
 	return out.Bytes()
 }
