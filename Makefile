@@ -12,7 +12,7 @@ BENCH ?= .
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## one static binary, bin/claviger (or BINARY)
@@ -45,6 +45,10 @@ lint: .tools/golangci-lint ## golangci-lint and the formatting
 .PHONY: fmt
 fmt: .tools/golangci-lint ## format all Go files
 	.tools/golangci-lint fmt ./...
+
+.PHONY: fix
+fix: .tools/golangci-lint ## format, and apply what the linter can mend itself
+	.tools/golangci-lint run --fix ./...
 
 .PHONY: vulncheck
 vulncheck: .tools/govulncheck ## known vulnerabilities, where the database can be reached
