@@ -1,0 +1,271 @@
+package vault_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claviger/claviger/internal/fault"
+	"github.com/claviger/claviger/internal/vault"
+)
+
+func (b *bench) claim(t *testing.T, c vault.Connection, ttl time.Duration) *vault.Renewal {
+	t.Helper()
+	r, err := b.ClaimRenewal(t.Context(), b.system(), c.ID, c.Generation, "test", ttl)
+	must(t, err)
+	return r
+}
+
+func (b *bench) system() vault.Caller { return vault.System("refresh", b.caller.EnvironmentID) }
+
+func TestOneHolderAtATime(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		r := b.claim(t, c, time.Minute)
+		if r == nil || r.Uncertain || r.Credential.Get(vault.ValueRefreshToken) != "r1" || r.Integration.ClientSecret.IsZero() {
+			t.Fatalf("renewal: %+v", r)
+		}
+		if b.claim(t, c, time.Minute) != nil {
+			t.Fatal("a second holder")
+		}
+		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", b.clock().Add(time.Hour)))
+		if err != nil || !saved {
+			t.Fatalf("saved %t, %v", saved, err)
+		}
+		if b.claim(t, c, time.Minute) != nil {
+			t.Error("the old generation can still be claimed")
+		}
+		if now := b.connection(t, c.ID); now.Generation != 2 || now.LastRefreshedAt.IsZero() {
+			t.Errorf("afterwards: %+v", now)
+		}
+		if diff := cmp.Diff([]vault.Action{vault.ActionConnectionCreated, vault.ActionConnectionRefreshed}, b.actions(t, c.ID)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestLostLeaseCannotSave(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		var late, next *vault.Renewal
+		for late == nil { // on a busy machine it may end before it began
+			late = b.claim(t, c, 500*time.Millisecond)
+		}
+		for next == nil { // it ends by the database's clock
+			next = b.claim(t, c, time.Minute)
+		}
+		if !next.Uncertain {
+			t.Error("the next holder is not told that the token may be spent")
+		}
+		saved, err := b.SaveRenewal(t.Context(), b.system(), late, grant("late", time.Time{}))
+		if err != nil || saved {
+			t.Errorf("the late holder saved: %t, %v", saved, err)
+		}
+		saved, err = b.SaveRenewal(t.Context(), b.system(), next, grant("r2", time.Time{}))
+		if err != nil || !saved {
+			t.Errorf("the holder saved: %t, %v", saved, err)
+		}
+	})
+}
+
+func TestAbandonRemembersUncertainty(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		must(t, b.AbandonRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), "transient", false))
+		r := b.claim(t, c, time.Minute)
+		if r.Uncertain {
+			t.Error("not sent is not uncertain")
+		}
+		must(t, b.AbandonRenewal(t.Context(), b.system(), r, "uncertain", true))
+		if r = b.claim(t, c, time.Minute); !r.Uncertain {
+			t.Error("the lost outcome is forgotten")
+		}
+	})
+}
+
+func TestRescueKeepsTheLease(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		key := b.secretKey(t)
+		r := b.claim(t, c, time.Minute)
+		rescue := grant("r1", c.ExpiresAt)
+		rescue.Credential[vault.ValueRefreshToken] = vault.NewSecret("r2")
+		saved, err := b.RescueRenewal(t.Context(), b.system(), r, rescue)
+		if err != nil || !saved {
+			t.Fatalf("%t, %v", saved, err)
+		}
+		if got := headers(t, b, key, c.ID); got != "Bearer access-r1" {
+			t.Errorf("meanwhile: %s", got)
+		}
+		if b.claim(t, b.connection(t, c.ID), time.Minute) != nil {
+			t.Error("the lease was given away")
+		}
+		saved, err = b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
+		if err != nil || !saved {
+			t.Fatalf("%t, %v", saved, err)
+		}
+		if got := headers(t, b, key, c.ID); got != "Bearer access-r2" {
+			t.Errorf("afterwards: %s", got)
+		}
+	})
+}
+
+func TestCondemnOnlyTheGenerationThatFailed(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		old := b.linked(t, "r1")
+		r := b.claim(t, old, time.Minute)
+		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
+		if err != nil || !saved {
+			t.Fatal(err)
+		}
+		condemned, err := b.Condemn(t.Context(), b.system(), old, vault.ReasonInvalidGrant)
+		must(t, err)
+		if c := b.connection(t, old.ID); condemned || c.Status != vault.StatusActive {
+			t.Error("the loser of a race condemned a healthy connection")
+		}
+		condemned, err = b.Condemn(t.Context(), b.system(), b.connection(t, old.ID), vault.ReasonInvalidGrant)
+		must(t, err)
+		c := b.connection(t, old.ID)
+		if !condemned || c.Status != vault.StatusReconnectRequired || c.StatusReason != vault.ReasonInvalidGrant {
+			t.Errorf("%t, %+v", condemned, c)
+		}
+		_, err = b.LookupHeaders(t.Context(), b.secretKey(t), c.ID)
+		wantKind(t, err, fault.ReconnectRequired)
+	})
+}
+
+func TestRevoke(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "planted-refresh-token")
+		key := b.secretKey(t)
+		receipt, err := b.Revoke(t.Context(), b.caller, c.ID)
+		must(t, err)
+		if receipt.Provider.Outcome != vault.OutcomeRevoked || !receipt.RevokedAt.Equal(b.clock()) {
+			t.Errorf("receipt: %+v", receipt)
+		}
+		if diff := cmp.Diff([]string{"planted-refresh-token"}, b.heard()); diff != "" {
+			t.Error(diff)
+		}
+		_, err = b.LookupHeaders(t.Context(), key, c.ID)
+		wantKind(t, err, fault.Revoked)
+		_, err = b.Revoke(t.Context(), b.caller, c.ID)
+		wantKind(t, err, fault.Revoked)
+		must(t, b.Tidy(t.Context()))
+		b.pass(time.Hour)
+		must(t, b.Tidy(t.Context()))
+		if len(b.heard()) != 1 {
+			t.Errorf("told %d times", len(b.heard()))
+		}
+		want := []vault.Action{vault.ActionConnectionCreated, vault.ActionConnectionRevoked, vault.ActionProviderTold}
+		if diff := cmp.Diff(want, b.actions(t, c.ID)); diff != "" {
+			t.Error(diff)
+		}
+		_, err = b.DeleteConnection(t.Context(), b.caller, c.ID)
+		must(t, err)
+		_, err = b.Connection(t.Context(), b.caller, c.ID)
+		wantKind(t, err, fault.NotFound)
+		if got := b.actions(t, c.ID); len(got) != 4 {
+			t.Errorf("the trail went with the row: %v", got)
+		}
+	})
+}
+
+func TestProviderThatIsDownIsToldLater(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		b.provider(vault.OutcomeFailed)
+		receipt, err := b.Revoke(t.Context(), b.caller, c.ID)
+		must(t, err)
+		if receipt.Provider.Outcome != vault.OutcomeFailed {
+			t.Errorf("receipt: %+v", receipt)
+		}
+		if got := b.connection(t, c.ID); got.Status != vault.StatusRevoked {
+			t.Errorf("revoked here all the same: %s", got.Status)
+		}
+		b.provider(vault.OutcomeRevoked)
+		must(t, b.Tidy(t.Context()))
+		if len(b.heard()) != 1 {
+			t.Error("told again at once")
+		}
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		if len(b.heard()) != 2 {
+			t.Errorf("told %d times, want 2", len(b.heard()))
+		}
+	})
+}
+
+func TestRevokeDuringRefresh(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		r := b.claim(t, c, time.Minute)
+		_, err := b.Revoke(t.Context(), b.caller, c.ID)
+		must(t, err)
+		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
+		if err != nil || saved {
+			t.Fatalf("a revoked connection took a new credential: %t, %v", saved, err)
+		}
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		if diff := cmp.Diff([]string{"r1", "r2"}, b.heard()); diff != "" {
+			t.Errorf("the provider is told about both: %s", diff)
+		}
+	})
+}
+
+func TestHeldBaseURLIsInTheTrail(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		g := grant("r2", time.Time{})
+		g.HeldBaseURL = "https://evil.timelog.com/"
+		saved, err := b.SaveRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), g)
+		if err != nil || !saved {
+			t.Fatal(err)
+		}
+		actions := b.actions(t, c.ID)
+		if actions[len(actions)-1] != vault.ActionBaseURLHeld || strings.Contains(b.connection(t, c.ID).BaseURL, "evil") {
+			t.Errorf("%v", actions)
+		}
+	})
+}
+
+func TestDeleteIntegration(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.linked(t, "r1")
+		b.linked(t, "r2")
+		wantKind(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", false), fault.Conflict)
+		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
+		if len(b.heard()) != 2 {
+			t.Errorf("told %v", b.heard())
+		}
+		_, err := b.Integration(t.Context(), b.caller, "timelog")
+		wantKind(t, err, fault.NotFound)
+	})
+}
+
+func TestNothingSecretInTheDatabase(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "planted-refresh-token")
+		key := b.secretKey(t)
+		caller, s, binding := b.bound(t, vault.NewSession{})
+		state := vault.NewState()
+		must(t, b.BeginAttempt(t.Context(), caller, binding, b.in, "oidc", state, vault.Credential{"nonce": vault.NewSecret("planted-nonce")}))
+		_, err := b.AttachReply(t.Context(), b.in.ID, state, vault.NewSecret("code=planted-code"))
+		must(t, err)
+		r := b.claim(t, c, time.Minute)
+		_, _ = r, s
+		dump := string(b.db.Dump(t)) + b.log.String()
+		for _, secret := range []string{
+			"planted-refresh-token", "access-planted", "planted-client-secret", "planted-nonce", "planted-code",
+			key.Reveal(), state.Reveal(), binding.Reveal(),
+		} {
+			if strings.Contains(dump, secret) {
+				t.Errorf("%.12s… is there in clear", secret)
+			}
+		}
+	})
+}
