@@ -72,7 +72,7 @@ func TestTemplatesUseClassesThatExist(t *testing.T) {
 	action := regexp.MustCompile(`[\w-]*\{\{[^}]*\}\}[\w-]*`)
 	for name, src := range templates(t) {
 		for _, m := range class.FindAllStringSubmatch(action.ReplaceAllString(src, ""), -1) {
-			for _, c := range strings.Fields(m[1]) {
+			for c := range strings.FieldsSeq(m[1]) {
 				if !regexp.MustCompile(`\.` + regexp.QuoteMeta(c) + `\b`).MatchString(css) {
 					t.Errorf("%s uses class %q, which app.css does not have", name, c)
 				}
@@ -93,16 +93,36 @@ func TestContrast(t *testing.T) {
 		front, back string
 		want        float64
 	}{
-		{"text", "bg", 7}, {"text", "surface", 7}, {"text", "tint", 7}, {"text", "accent-tint", 7},
-		{"muted", "bg", 7}, {"muted", "surface", 7}, {"muted", "tint", 7}, {"muted", "accent-tint", 7},
-		{"accent", "bg", 7}, {"accent", "surface", 7}, {"accent", "tint", 7}, {"accent", "accent-tint", 7},
-		{"accent-strong", "surface", 7}, {"accent-strong", "accent-tint", 7},
-		{"on-accent", "accent", 7}, {"on-accent", "accent-strong", 7},
-		{"on-danger", "danger", 7}, {"on-danger", "danger-strong", 7},
-		{"info", "info-bg", 7}, {"success", "success-bg", 7}, {"warning", "warning-bg", 7},
-		{"error", "error-bg", 7}, {"error", "surface", 7}, {"error", "bg", 7}, {"neutral", "neutral-bg", 7},
-		{"control", "surface", 3}, {"control", "bg", 3},
-		{"focus", "surface", 3}, {"focus", "bg", 3}, {"focus", "tint", 3},
+		{"text", "bg", 7},
+		{"text", "surface", 7},
+		{"text", "tint", 7},
+		{"text", "accent-tint", 7},
+		{"muted", "bg", 7},
+		{"muted", "surface", 7},
+		{"muted", "tint", 7},
+		{"muted", "accent-tint", 7},
+		{"accent", "bg", 7},
+		{"accent", "surface", 7},
+		{"accent", "tint", 7},
+		{"accent", "accent-tint", 7},
+		{"accent-strong", "surface", 7},
+		{"accent-strong", "accent-tint", 7},
+		{"on-accent", "accent", 7},
+		{"on-accent", "accent-strong", 7},
+		{"on-danger", "danger", 7},
+		{"on-danger", "danger-strong", 7},
+		{"info", "info-bg", 7},
+		{"success", "success-bg", 7},
+		{"warning", "warning-bg", 7},
+		{"error", "error-bg", 7},
+		{"error", "surface", 7},
+		{"error", "bg", 7},
+		{"neutral", "neutral-bg", 7},
+		{"control", "surface", 3},
+		{"control", "bg", 3},
+		{"focus", "surface", 3},
+		{"focus", "bg", 3},
+		{"focus", "tint", 3},
 	}
 	for mode, c := range map[string]map[string]float64{"light": light, "dark": dark} {
 		for _, p := range pairs {

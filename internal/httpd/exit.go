@@ -75,37 +75,67 @@ const tryAgain = "Please try again in a moment. Nothing was changed."
 
 // answers is the table of design: each kind has one status. Indexed by kind.
 var answers = [...]answer{
-	fault.Internal: {status: http.StatusInternalServerError, title: "Something went wrong",
+	fault.Internal: {
+		status: http.StatusInternalServerError, title: "Something went wrong",
 		detail: "Something went wrong.",
-		next:   "Please try again. If it happens again, tell whoever runs this service, and give them the reference below."},
-	fault.Malformed: {status: http.StatusBadRequest, title: "That could not be read",
-		next: "Go back and try again."},
-	fault.Invalid: {status: http.StatusUnprocessableEntity, title: "Something is not right yet",
-		next: "Go back, put it right and send it again."},
-	fault.TooLarge: {status: http.StatusRequestEntityTooLarge, title: "That is too much at once",
-		next: "Go back and send less."},
-	fault.Unauthenticated: {status: http.StatusUnauthorized, title: "Please sign in",
-		next: "Sign in and try again."},
-	fault.InsufficientScope: {status: http.StatusForbidden, title: "You may not do this",
-		next: "Ask an administrator for access."},
-	fault.Forbidden: {status: http.StatusForbidden, title: "This was not sent from our page",
-		next: "Open the page anew and send it from there. If that does not help, update your browser."},
-	fault.NotFound: {status: http.StatusNotFound, title: "There is nothing here",
-		next: "Check the address, or go back to where you came from and start again."},
-	fault.ReconnectRequired: {status: http.StatusConflict, title: "Please link the account again",
-		next: "Go back to where you came from and link the account again."},
-	fault.Conflict: {status: http.StatusConflict, title: "That does not fit what is there now",
-		next: "Load the page again and see what has changed."},
-	fault.Revoked: {status: http.StatusGone, title: "This connection was revoked",
-		next: "Go back to where you came from and link the account again."},
-	fault.RateLimited: {status: http.StatusTooManyRequests, title: "Too many tries",
-		next: "Wait a little and try again."},
-	fault.ProviderRejected: {status: http.StatusBadGateway, title: "The other service said no",
-		next: "Tell whoever runs this service; it may not be set up right."},
-	fault.ProviderUnavailable: {status: http.StatusServiceUnavailable, title: "The other service does not answer",
-		next: tryAgain},
-	fault.Unavailable: {status: http.StatusServiceUnavailable, title: "We are not ready for this just now",
-		next: tryAgain},
+		next:   "Please try again. If it happens again, tell whoever runs this service, and give them the reference below.",
+	},
+	fault.Malformed: {
+		status: http.StatusBadRequest, title: "That could not be read",
+		next: "Go back and try again.",
+	},
+	fault.Invalid: {
+		status: http.StatusUnprocessableEntity, title: "Something is not right yet",
+		next: "Go back, put it right and send it again.",
+	},
+	fault.TooLarge: {
+		status: http.StatusRequestEntityTooLarge, title: "That is too much at once",
+		next: "Go back and send less.",
+	},
+	fault.Unauthenticated: {
+		status: http.StatusUnauthorized, title: "Please sign in",
+		next: "Sign in and try again.",
+	},
+	fault.InsufficientScope: {
+		status: http.StatusForbidden, title: "You may not do this",
+		next: "Ask an administrator for access.",
+	},
+	fault.Forbidden: {
+		status: http.StatusForbidden, title: "This was not sent from our page",
+		next: "Open the page anew and send it from there. If that does not help, update your browser.",
+	},
+	fault.NotFound: {
+		status: http.StatusNotFound, title: "There is nothing here",
+		next: "Check the address, or go back to where you came from and start again.",
+	},
+	fault.ReconnectRequired: {
+		status: http.StatusConflict, title: "Please link the account again",
+		next: "Go back to where you came from and link the account again.",
+	},
+	fault.Conflict: {
+		status: http.StatusConflict, title: "That does not fit what is there now",
+		next: "Load the page again and see what has changed.",
+	},
+	fault.Revoked: {
+		status: http.StatusGone, title: "This connection was revoked",
+		next: "Go back to where you came from and link the account again.",
+	},
+	fault.RateLimited: {
+		status: http.StatusTooManyRequests, title: "Too many tries",
+		next: "Wait a little and try again.",
+	},
+	fault.ProviderRejected: {
+		status: http.StatusBadGateway, title: "The other service said no",
+		next: "Tell whoever runs this service; it may not be set up right.",
+	},
+	fault.ProviderUnavailable: {
+		status: http.StatusServiceUnavailable, title: "The other service does not answer",
+		next: tryAgain,
+	},
+	fault.Unavailable: {
+		status: http.StatusServiceUnavailable, title: "We are not ready for this just now",
+		next: tryAgain,
+	},
 }
 
 // answerFor decides what is shown of err: the words of a fault, a fixed
@@ -114,18 +144,15 @@ func answerFor(err error) answer {
 	if f, ok := fault.As(err); ok {
 		return answerForFault(f)
 	}
-	var se *statusError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*statusError](err); ok {
 		a := answers[fault.Malformed]
 		a.status, a.code, a.detail = se.status, se.code, se.detail
 		return a
 	}
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return answerForFault(tooLarge(err))
 	}
-	var he *echo.HTTPError
-	if errors.As(err, &he) {
+	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return answerForStatus(he.Code)
 	}
 	return answerForFault(&fault.Error{Kind: fault.Internal})
@@ -278,8 +305,7 @@ const maxLogText = 2048
 // it failed on, and tokens live in queries: only scheme and host stay.
 func logText(err error) string {
 	text := err.Error()
-	var ue *url.Error
-	if errors.As(err, &ue) && ue.URL != "" {
+	if ue, ok := errors.AsType[*url.Error](err); ok && ue.URL != "" {
 		at := "[url]"
 		if u, perr := url.Parse(ue.URL); perr == nil && u.Host != "" {
 			at = u.Scheme + "://" + u.Host

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -26,26 +27,47 @@ const permissionsPolicy = "accelerometer=(), autoplay=(), camera=(), display-cap
 // hsts is a year, as the preload list asks for at least.
 const hsts = "max-age=31536000; includeSubDomains"
 
+// fixedHeader is a header whose value is the same in every answer. The slice is
+// shared by all of them: Set replaces it, Add copies it, nobody writes into it.
+type fixedHeader struct {
+	name  string
+	value []string
+}
+
+// fixedHeaders lists what an answer of the API and a page carry.
+func fixedHeaders(https bool) (api, page []fixedHeader) {
+	add := func(list *[]fixedHeader, name, value string) {
+		*list = append(*list, fixedHeader{http.CanonicalHeaderKey(name), []string{value}})
+	}
+	for _, list := range []*[]fixedHeader{&api, &page} {
+		add(list, "Cache-Control", "no-store")
+		add(list, "X-Content-Type-Options", "nosniff")
+		add(list, "Referrer-Policy", "no-referrer")
+		add(list, "Cross-Origin-Resource-Policy", "same-origin")
+		if https {
+			add(list, "Strict-Transport-Security", hsts)
+		}
+	}
+	add(&api, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	add(&page, "Content-Security-Policy", cspBefore+cspAfter)
+	add(&page, "X-Frame-Options", "DENY")
+	add(&page, "Cross-Origin-Opener-Policy", "same-origin")
+	add(&page, "Permissions-Policy", permissionsPolicy)
+	return api, page
+}
+
 // setHeaders puts on every answer what it has to carry, before any handler
 // runs. A handler may tighten, and static files replace Cache-Control.
 func (s *shell) setHeaders(c echo.Context, requestID string) {
 	h := c.Response().Header()
 	h.Set("X-Request-Id", requestID)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if s.https {
-		h.Set("Strict-Transport-Security", hsts)
-	}
+	fixed := s.pageHeaders
 	if isAPI(c.Request().URL.Path) {
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		return
+		fixed = s.apiHeaders
 	}
-	h.Set("Content-Security-Policy", cspBefore+cspAfter)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Permissions-Policy", permissionsPolicy)
+	for _, f := range fixed {
+		h[f.name] = f.value
+	}
 }
 
 // AllowFormAction lets the forms of this page end at the origins of the given

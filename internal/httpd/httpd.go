@@ -71,11 +71,8 @@ func New(cfg Config) (*echo.Echo, error) {
 	e.Renderer = pages
 	e.IPExtractor = clientIP(cfg.TrustedProxies)
 
-	s := &shell{
-		log:   cfg.Log,
-		now:   cfg.Now,
-		https: cfg.PublicURL.Scheme == "https",
-	}
+	s := &shell{log: cfg.Log, now: cfg.Now}
+	s.apiHeaders, s.pageHeaders = fixedHeaders(cfg.PublicURL.Scheme == "https")
 	e.HTTPErrorHandler = s.exit
 	e.Use(s.middleware)
 

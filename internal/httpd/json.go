@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -38,12 +39,8 @@ func DecodeJSON(c echo.Context, v any, opts ...DecodeOption) error {
 	if err != nil {
 		return readError(err)
 	}
-	if len(body) == 0 {
-		for _, o := range opts {
-			if o == AllowEmpty {
-				return nil
-			}
-		}
+	if len(body) == 0 && slices.Contains(opts, AllowEmpty) {
+		return nil
 	}
 	if !hasMediaType(r, "application/json") {
 		return unsupportedMediaType("application/json")
@@ -70,8 +67,7 @@ func hasMediaType(r *http.Request, want string) bool {
 
 // readError is for a body that could not be read to its end.
 func readError(err error) error {
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(err)
 	}
 	return fault.Wrap(err, fault.Malformed, "The request body could not be read to its end.")
@@ -101,16 +97,14 @@ func tooDeep(body []byte) bool {
 
 // jsonFault says what is wrong in our own words; the decoder's quote the input.
 func jsonFault(err error) error {
-	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		detail := "is not valid JSON"
 		if errors.Is(err, jsontext.ErrDuplicateName) {
 			detail = "is there twice"
 		}
 		return malformed(string(syntactic.JSONPointer), detail)
 	}
-	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		p := string(semantic.JSONPointer)
 		if errors.Is(semantic.Err, json.ErrUnknownName) {
 			return malformed(p, "is not a member of this request")

@@ -132,8 +132,10 @@ func TestDecodeJSONTakes(t *testing.T) {
 		t.Fatalf("%d: %s", w.Code, w.Body)
 	}
 	no := false
-	want := session{Integrations: []string{"toggl"}, TTL: 60, Verify: &no, Token: secret{"t"},
-		Tags: map[string]string{"Team": `[{"blue\`}, Metadata: map[string]any{"a": []any{map[string]any{"b": nil}}}}
+	want := session{
+		Integrations: []string{"toggl"}, TTL: 60, Verify: &no, Token: secret{"t"},
+		Tags: map[string]string{"Team": `[{"blue\`}, Metadata: map[string]any{"a": []any{map[string]any{"b": nil}}},
+	}
 	want.EndUser.ID = "ä\x00😀" // an escaped NUL is valid JSON; what may be in an id is the vault's to say
 	if diff := cmp.Diff(want, *got, cmp.AllowUnexported(secret{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

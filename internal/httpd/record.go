@@ -67,8 +67,8 @@ func (r *Record) Add(attrs ...slog.Attr) {
 // recordContext is a request's context and its record in one allocation; the
 // record is made for each request, and there are many.
 type recordContext struct {
-	context.Context
-	rec Record
+	context.Context //nolint:containedctx // it is a context
+	rec             Record
 }
 
 type recordKey struct{}

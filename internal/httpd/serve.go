@@ -49,6 +49,8 @@ func Serve(ctx context.Context, srv *http.Server, ln net.Listener, drain time.Du
 		_ = srv.Close()
 		err = fmt.Errorf("draining: requests still under way after %s were cut off", drain)
 	}
-	<-served
+	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
 	return err
 }

@@ -39,7 +39,7 @@ func TestServeDrains(t *testing.T) {
 
 	answer := make(chan string, 1)
 	go func() {
-		res, err := http.Get(url)
+		res, err := new(http.Client).Get(url)
 		if err != nil {
 			answer <- err.Error()
 			return
@@ -55,7 +55,7 @@ func TestServeDrains(t *testing.T) {
 		if err != nil {
 			break
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	select {
 	case err := <-result:
@@ -69,7 +69,7 @@ func TestServeDrains(t *testing.T) {
 	if err := <-result; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
-	if _, err := http.Get(url); err == nil {
+	if _, err := new(http.Client).Get(url); err == nil {
 		t.Error("still serving")
 	}
 }
@@ -82,7 +82,7 @@ func TestServeCutsOffWhatDoesNotEnd(t *testing.T) {
 		<-r.Context().Done() // ends when the connection is closed
 	}, 10*time.Millisecond)
 	go func() {
-		if res, err := http.Get(url); err == nil {
+		if res, err := new(http.Client).Get(url); err == nil {
 			res.Body.Close()
 		}
 	}()
@@ -99,7 +99,7 @@ func TestServeSaysWhyItCannot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close()
+	_ = ln.Close()
 	srv := httpd.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	if err := httpd.Serve(t.Context(), srv, ln, time.Second); err == nil || !strings.Contains(err.Error(), "serving on 127.0.0.1") {
 		t.Errorf("Serve: %v", err)

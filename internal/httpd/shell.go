@@ -17,10 +17,11 @@ import (
 // because each would cost a closure a request, and because the order of these
 // steps is the point.
 type shell struct {
-	log      *slog.Logger
-	now      func() time.Time
-	https    bool
-	unrouted unrouted
+	log         *slog.Logger
+	now         func() time.Time
+	apiHeaders  []fixedHeader
+	pageHeaders []fixedHeader
+	unrouted    unrouted
 }
 
 func (s *shell) middleware(next echo.HandlerFunc) echo.HandlerFunc {
