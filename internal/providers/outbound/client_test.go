@@ -59,7 +59,7 @@ func request(t *testing.T, method, url, body string) *http.Request {
 }
 
 // wantError checks an error's kind and delivery, and that it tells nothing.
-func wantError(t *testing.T, err error, kind outbound.Kind, delivery outbound.Delivery) *outbound.Error {
+func wantError(t *testing.T, err error, kind outbound.Kind, delivery outbound.Delivery) {
 	t.Helper()
 	e, ok := errors.AsType[*outbound.Error](err)
 	if !ok {
@@ -71,7 +71,6 @@ func wantError(t *testing.T, err error, kind outbound.Kind, delivery outbound.De
 	if strings.Contains(err.Error(), secret) {
 		t.Errorf("error tells a secret: %v", err)
 	}
-	return e
 }
 
 func TestDoReadsAnAnswerWhole(t *testing.T) {
@@ -122,7 +121,8 @@ func TestDoFollowsNoRedirect(t *testing.T) {
 	})
 	for _, status := range []int{300, 301, 302, 303, 305, 307, 308} {
 		resp, err := c.Do(t.Context(), request(t, http.MethodPost, srv.URL, strings.Repeat("x", status)), 0)
-		if e := wantError(t, err, outbound.Redirected, outbound.Answered); e.Status != status {
+		wantError(t, err, outbound.Redirected, outbound.Answered)
+		if e, _ := errors.AsType[*outbound.Error](err); e.Status != status {
 			t.Errorf("status in the error is %d, want %d", e.Status, status)
 		}
 		if resp == nil || resp.Status != status || resp.Header.Get("Location") != "/elsewhere" {
@@ -144,7 +144,7 @@ func TestDoLimitsTheBody(t *testing.T) {
 	for name, declared := range map[string]bool{"with a Content-Length": true, "without": false} {
 		c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if !declared {
-				w.(http.Flusher).Flush()
+				_ = http.NewResponseController(w).Flush()
 			}
 			_, _ = w.Write(bytes.Repeat([]byte("x"), int(r.ContentLength)))
 		})
@@ -164,7 +164,7 @@ func TestDoExpandsNothing(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	zw := gzip.NewWriter(&bomb)
-	_, _ = zw.Write(make([]byte, 64<<20))
+	_, _ = zw.Write(make([]byte, 2*outbound.DefaultLimit))
 	_ = zw.Close()
 	c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -176,33 +176,6 @@ func TestDoExpandsNothing(t *testing.T) {
 	}
 	if !bytes.Equal(resp.Body, bomb.Bytes()) {
 		t.Errorf("got %d bytes, want the %d that were sent", len(resp.Body), bomb.Len())
-	}
-}
-
-func TestDoGivesUpOnSlowAnswers(t *testing.T) {
-	t.Parallel()
-	c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // or the server does not notice that the client has gone
-		if r.Method == http.MethodPut {
-			_, _ = io.WriteString(w, "begin")
-			w.(http.Flusher).Flush()
-		}
-		<-r.Context().Done()
-	})
-	const wait = outbound.DefaultTimeout / 200
-
-	_, err := c.Do(t.Context(), request(t, http.MethodPost, srv.URL, "x"), 0, outbound.Timeout(wait))
-	wantError(t, err, outbound.TimedOut, outbound.Uncertain)
-
-	ctx, cancel := context.WithTimeout(t.Context(), wait)
-	defer cancel()
-	_, err = c.Do(ctx, request(t, http.MethodGet, srv.URL, ""), 0)
-	wantError(t, err, outbound.TimedOut, outbound.Uncertain)
-
-	resp, err := c.Do(t.Context(), request(t, http.MethodPut, srv.URL, "x"), 0, outbound.Timeout(wait))
-	wantError(t, err, outbound.TimedOut, outbound.Uncertain)
-	if resp == nil || string(resp.Body) != "begin" {
-		t.Errorf("response %+v, want what had arrived", resp)
 	}
 }
 
@@ -249,7 +222,7 @@ func TestDoWantsTLS12(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the request arrived") }))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} //nolint:gosec // the point of the test
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	srv.StartTLS()
 	defer srv.Close()
 	pool := x509.NewCertPool()
@@ -266,17 +239,17 @@ func TestDoKnowsWhenNothingWasSent(t *testing.T) {
 	_ = ln.Close()
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the request arrived") }))
 	defer plain.Close()
-	c := outbound.New(outbound.Config{Allow: allow("127.0.0.0/8")})
+	c := outbound.New(outbound.Config{
+		Allow:    allow("127.0.0.0/8"),
+		Resolver: resolver(t, func(string) string { return "" }),
+	})
 	for name, url := range map[string]string{
-		"nobody listens":     closed,
-		"no TLS there":       strings.Replace(plain.URL, "http", "https", 1),
-		"no such name (RFC)": "https://nothing.invalid",
+		"nobody listens": closed,
+		"no TLS there":   strings.Replace(plain.URL, "http", "https", 1),
+		"no such name":   "https://nothing.example.com",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			resp, err := c.Do(ctx, request(t, method, url, ""), 0)
-			cancel()
-			t.Log(name, err)
+			resp, err := c.Do(t.Context(), request(t, method, url, ""), 0)
 			wantError(t, err, outbound.Unreachable, outbound.NotSent)
 			if resp != nil {
 				t.Errorf("%s: a response out of nowhere: %+v", name, resp)

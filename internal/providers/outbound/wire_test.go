@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -99,6 +100,46 @@ func TestDoSaysUncertainWhenTheAnswerIsLost(t *testing.T) {
 			w := newWire(t, func(c net.Conn, _ int) bool { tt.does(c); return false })
 			resp, err := loopback(t).Do(t.Context(), request(t, http.MethodPost, w.url, "x=1"), 0)
 			wantError(t, err, outbound.Broken, outbound.Uncertain)
+			body := ""
+			if resp != nil {
+				body = string(resp.Body)
+			}
+			if body != tt.body {
+				t.Errorf("%q arrived, want %q", body, tt.body)
+			}
+			if n := w.requests.Load(); n != 1 {
+				t.Errorf("%d requests on the wire, want 1", n)
+			}
+		})
+	}
+}
+
+func TestDoGivesUpOnSlowAnswers(t *testing.T) {
+	t.Parallel()
+	const wait = 500 * time.Millisecond // long enough to connect, however busy the machine
+	tests := []struct {
+		name, method, says, body string
+		byContext                bool
+	}{
+		{"no answer", http.MethodPost, "", "", false},
+		{"no answer, by the context's deadline", http.MethodPost, "", "", true},
+		{"no answer, on a kept connection", http.MethodGet, "", "", false},
+		{"half a header", http.MethodPost, "HTTP/1.1 200 OK\r\n", "", false},
+		{"half a body", http.MethodPost, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin", "begin", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, func(c net.Conn, _ int) bool { say(c, tt.says); return true })
+			ctx, opts := t.Context(), []outbound.Option{outbound.Timeout(wait)}
+			if tt.byContext {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, wait)
+				defer cancel()
+				opts = nil
+			}
+			resp, err := loopback(t).Do(ctx, request(t, tt.method, w.url, ""), 0, opts...)
+			wantError(t, err, outbound.TimedOut, outbound.Uncertain)
 			body := ""
 			if resp != nil {
 				body = string(resp.Body)
@@ -209,8 +250,8 @@ func TestDoIsNotFooledByANameThatMoves(t *testing.T) {
 	wantError(t, err, outbound.Forbidden, outbound.NotSent)
 }
 
-// resolver answers every question for an A record from a DNS server of its
-// own; of other records it has none.
+// resolver asks a DNS server of its own, which knows A records only. A name
+// that is looked up as "" does not exist.
 func resolver(t *testing.T, lookup func(name string) string) *net.Resolver {
 	t.Helper()
 	pc, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
@@ -230,8 +271,11 @@ func resolver(t *testing.T, lookup func(name string) string) *net.Resolver {
 				continue
 			}
 			m.Response, m.Additionals = true, nil
-			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-				ip := net.ParseIP(lookup(q.Name.String())).To4()
+			q := m.Questions[0]
+			switch ip := net.ParseIP(lookup(q.Name.String())).To4(); {
+			case ip == nil:
+				m.RCode = dnsmessage.RCodeNameError
+			case q.Type == dnsmessage.TypeA:
 				m.Answers = []dnsmessage.Resource{{
 					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
 					Body:   &dnsmessage.AResource{A: [4]byte(ip)},
