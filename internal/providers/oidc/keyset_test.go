@@ -379,3 +379,27 @@ func TestKeySetRefusesWhatItWasNotMadeFor(t *testing.T) {
 		wantCheck(t, err, "", oidc.CheckFormat)
 	}
 }
+
+// A name does not make a key fit: its kind and its curve have to go with the
+// algorithm, or it is not the key that the token means.
+func TestKeysGoWithTheirAlgorithms(t *testing.T) {
+	t.Parallel()
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]any{"RSA": ours().Public(), "P-384": p384.Public()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t)
+			p.publish(t, jose.JSONWebKey{Key: key, KeyID: "k1"})
+			raw := signer{alg: jose.ES256, key: p256}.sign(t, encode(t, p.claims()))
+			_, err := p.directory().Keys(p.URL+"/jwks").VerifySignature(t.Context(), raw)
+			wantCheck(t, err, "", oidc.CheckKeyID)
+		})
+	}
+}
