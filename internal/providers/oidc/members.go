@@ -16,9 +16,9 @@ var (
 // members splits a JSON object into its members, by their exact names.
 //
 // encoding/json would take "SUB" for sub, and of two sub the last one, so
-// that two readers of one signed token may see two people (RFC 8725 section
-// 2.4 has the kind). An object with such a pair is refused. Nested objects
-// are not looked into: nothing here reads them.
+// that two readers of one signed token may see two people. An object with
+// such a pair is refused, as RFC 7519 section 4 allows. Nested objects are not
+// looked into: nothing here reads them.
 func members(b []byte) (map[string]json.RawMessage, error) {
 	// Valid first: the decoder below would stop at the closing brace and take
 	// whatever follows for somebody else's.
