@@ -208,3 +208,8 @@ func (v *Vault) openSecret(ctx context.Context, row *IntegrationRow) (Integratio
 	in.ClientSecret = NewSecret(string(plain))
 	return in, nil
 }
+
+// AllowCatalog answers nil for a caller that may read the catalog of providers.
+func (v *Vault) AllowCatalog(ctx context.Context, caller Caller) error {
+	return v.allow(ctx, caller, ScopeProvidersRead, "")
+}

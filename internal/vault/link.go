@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -245,27 +246,41 @@ type NewImport struct {
 	ExternalID  string
 }
 
-// CheckImport says what is wrong with an import before the provider is asked,
-// or answers nil.
-func (v *Vault) CheckImport(ctx context.Context, caller Caller, n NewImport) error {
+// PrepareImport says what is wrong with an import before the provider is asked,
+// and answers the integration with that key, ready for the call.
+func (v *Vault) PrepareImport(ctx context.Context, caller Caller, key string, n NewImport) (Integration, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsWrite, ""); err != nil {
-		return err
+		return Integration{}, err
 	}
+	fields := n.faults()
+	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	if errors.Is(err, ErrNotFound) {
+		fields = append(fields, fault.Field{Pointer: "/integration", Detail: "There is no such integration."})
+	} else if err != nil {
+		return Integration{}, fmt.Errorf("reading integration: %w", err)
+	}
+	if fields != nil {
+		return Integration{}, fault.InvalidFields(fields...)
+	}
+	return v.openSecret(ctx, row)
+}
+
+func (n NewImport) faults() []fault.Field {
 	fields := append(checkEndUser(n.EndUser), checkTags(n.Tags)...)
 	if f := checkText("/external_id", n.ExternalID, 0, 256); f != nil {
 		fields = append(fields, *f)
 	}
-	if fields != nil {
-		return fault.InvalidFields(fields...)
-	}
-	return nil
+	return fields
 }
 
 // ImportConnection keeps an imported credential as an active connection. One
 // with the same external id in the same integration is a conflict.
 func (v *Vault) ImportConnection(ctx context.Context, caller Caller, n NewImport) (Connection, error) {
-	if err := v.CheckImport(ctx, caller, n); err != nil {
+	if err := v.allow(ctx, caller, ScopeConnectionsWrite, ""); err != nil {
 		return Connection{}, err
+	}
+	if fields := n.faults(); fields != nil {
+		return Connection{}, fault.InvalidFields(fields...)
 	}
 	row, err := v.newConnection(ctx, n.Integration, n.Method, n.EndUser, n.Tags, StatusActive, &n.Grant)
 	if err != nil {
