@@ -10,19 +10,23 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// connectionColumns is followed by whether the lease is live, see [newDialect].
-// Key and provider come by subquery, so that the same list serves RETURNING,
-// which in SQLite sees no joined table, and FOR UPDATE, which locks every one.
+// connectionColumns are the metadata. Key and provider come by subquery, so that
+// the same list serves RETURNING, which in SQLite sees no joined table, and
+// FOR UPDATE, which would lock every joined one.
 const connectionColumns = `id, environment_id, integration_id,
 	(SELECT i.key FROM integrations i WHERE i.id = connections.integration_id),
 	(SELECT i.provider FROM integrations i WHERE i.id = connections.integration_id),
 	method, status, status_reason, generation, end_user_id, end_user_email, end_user_name,
 	account_id, account_label, base_url, scopes, tags, metadata, external_id, replaces_id, renewable,
-	expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until, created_at, updated_at,
-	credential, answer, lease_owner, lease_epoch, lease_until, lease_spending`
+	expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until, created_at, updated_at`
 
-func scanConnection(row scanner) (c vault.ConnectionRow, err error) {
-	err = row.Scan(&c.ID, &c.EnvironmentID, &c.IntegrationID,
+// sealedColumns follow them where the whole row is read, and then whether the
+// lease is live, see [newDialect].
+const sealedColumns = `credential, answer, lease_owner, lease_epoch, lease_until, lease_spending`
+
+func connectionTargets(c *vault.Connection) []any {
+	return []any{
+		&c.ID, &c.EnvironmentID, &c.IntegrationID,
 		&c.Integration,
 		&c.Provider,
 		&c.Method, &c.Status, &c.StatusReason, &c.Generation, &c.EndUser.ID, &c.EndUser.Email, &c.EndUser.Name,
@@ -30,18 +34,23 @@ func scanConnection(row scanner) (c vault.ConnectionRow, err error) {
 		textColumn{&c.ExternalID}, textColumn{&c.ReplacesID}, &c.Renewable,
 		timeColumn{&c.ExpiresAt}, timeColumn{&c.RefreshExpiresAt}, timeColumn{&c.LastRefreshedAt}, timeColumn{&c.LastReadAt},
 		timeColumn{&c.PendingUntil}, timeColumn{&c.CreatedAt}, timeColumn{&c.UpdatedAt},
-		&c.Credential, &c.Answer, textColumn{&c.Lease.Owner}, &c.Lease.Epoch, timeColumn{&c.Lease.Until}, &c.Lease.Spending, &c.Lease.Held)
+	}
+}
+
+func scanConnection(row scanner) (c vault.Connection, err error) {
+	err = row.Scan(connectionTargets(&c)...)
 	return c, err
 }
 
-func scanListed(row scanner) (vault.Connection, error) {
-	c, err := scanConnection(row)
-	return c.Connection, err
+func scanConnectionRow(row scanner) (c vault.ConnectionRow, err error) {
+	err = row.Scan(append(connectionTargets(&c.Connection),
+		&c.Credential, &c.Answer, textColumn{&c.Lease.Owner}, &c.Lease.Epoch, timeColumn{&c.Lease.Until}, &c.Lease.Spending, &c.Lease.Held)...)
+	return c, err
 }
 
 // Connection finds one by id in an environment.
 func (r reader) Connection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
-	return one(ctx, r.conn, "reading connection", scanConnection,
+	return one(ctx, r.conn, "reading connection", scanConnectionRow,
 		`SELECT `+r.d.connection+` FROM connections WHERE environment_id = $1 AND id = $2`, environmentID, id)
 }
 
@@ -70,7 +79,7 @@ func (r reader) Connections(ctx context.Context, environmentID string, f vault.C
 			like, like, like, like, like, like)
 	}
 	tail, args := w.page("id", f.Page)
-	return many(ctx, r.conn, "listing connections", scanListed, `SELECT `+r.d.listed+` FROM connections`+tail, args...)
+	return many(ctx, r.conn, "listing connections", scanConnection, `SELECT `+connectionColumns+` FROM connections`+tail, args...)
 }
 
 // containsPattern is q as a LIKE pattern in lower case. Only ASCII is folded:
@@ -95,7 +104,7 @@ func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID 
 }
 
 func (t tx) LockConnection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {
-	return one(ctx, t.conn, "locking connection", scanConnection,
+	return one(ctx, t.conn, "locking connection", scanConnectionRow,
 		`SELECT `+t.d.connection+` FROM connections WHERE environment_id = $1 AND id = $2`+t.d.forUpdate, environmentID, id)
 }
 
@@ -203,7 +212,7 @@ func (t tx) UpdateConnection(ctx context.Context, id string, p vault.ConnectionP
 	if err != nil || p.Tags == nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "deleting tags", `DELETE FROM connection_tags WHERE connection_id = $1`, id); err != nil {
+	if _, err := t.exec(ctx, "deleting tags", `DELETE FROM connection_tags WHERE environment_id = $1 AND connection_id = $2`, *environment, id); err != nil {
 		return err
 	}
 	return t.indexTags(ctx, *environment, id, *p.Tags)

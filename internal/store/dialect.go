@@ -1,7 +1,5 @@
 package store
 
-import "strings"
-
 // dialect has what SQLite and Postgres say differently.
 type dialect struct {
 	name string
@@ -15,17 +13,14 @@ type dialect struct {
 	skipLocked string
 	// tableExists answers whether the table $1 is there.
 	tableExists string
-	// connection is the column list of a connection.
+	// connection is the column list of a whole connection.
 	connection string
-	// listed is the same list without the sealed members.
-	listed string
 	// hot is the statement of the hot path.
 	hot string
 }
 
 func newDialect(d dialect) *dialect {
-	d.connection = connectionColumns + `, coalesce(lease_until > ` + d.now + `, FALSE)`
-	d.listed = strings.NewReplacer("credential, answer", "NULL, NULL", ", lease_spending", ", NULL").Replace(d.connection)
+	d.connection = connectionColumns + `, ` + sealedColumns + `, coalesce(lease_until > ` + d.now + `, FALSE)`
 	d.hot = hotStatement(d.now)
 	return &d
 }

@@ -10,8 +10,8 @@ import (
 // PendingBefore lists connections whose time to be redeemed is over, the
 // longest overdue first.
 func (s *Store) PendingBefore(ctx context.Context, at time.Time, limit int) ([]vault.Connection, error) {
-	return many(ctx, s.conn, "listing overdue connections", scanListed,
-		`SELECT `+s.d.listed+` FROM connections WHERE pending_until <= $1 ORDER BY pending_until LIMIT $2`,
+	return many(ctx, s.conn, "listing overdue connections", scanConnection,
+		`SELECT `+connectionColumns+` FROM connections WHERE pending_until <= $1 ORDER BY pending_until LIMIT $2`,
 		micros(at), limit)
 }
 
@@ -35,7 +35,7 @@ func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) err
 				WHERE expires_at < $1 AND (result_expires_at IS NULL OR result_expires_at < $1) LIMIT $2)`, keepSince},
 	} {
 		for {
-			n, err := s.writer().exec(ctx, sweep.what, sweep.query, micros(sweep.at), sweepBatch)
+			n, err := s.w.exec(ctx, sweep.what, sweep.query, micros(sweep.at), sweepBatch)
 			if err != nil {
 				return err
 			}

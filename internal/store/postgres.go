@@ -23,9 +23,10 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	// database/sql keeps no connections of its own here: the pool does.
 	db := stdlib.OpenDBFromPool(pool)
+	c := conn{db: db, d: postgresDialect()}
 	return &Store{
-		reader: reader{conn{db: db, d: postgresDialect()}},
-		log:    cfg.Log,
+		reader: reader{c},
+		w:      c,
 		read:   db,
 		write:  db,
 		pool:   pool,

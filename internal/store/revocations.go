@@ -56,7 +56,7 @@ func (t tx) DeleteRevocation(ctx context.Context, id string) error {
 
 // ClaimRevocations takes revocations for this process, oldest first.
 func (s *Store) ClaimRevocations(ctx context.Context, before, now time.Time, limit int) ([]vault.RevocationRow, error) {
-	return many(ctx, s.writer(), "claiming revocations", scanRevocation, `
+	return many(ctx, s.w, "claiming revocations", scanRevocation, `
 		UPDATE revocations SET claimed_at = $2, tries = tries + 1
 		WHERE id IN (
 			SELECT id FROM revocations WHERE claimed_at IS NULL OR claimed_at < $1
@@ -67,7 +67,7 @@ func (s *Store) ClaimRevocations(ctx context.Context, before, now time.Time, lim
 
 // ClaimRevocation takes one, whoever had it before.
 func (s *Store) ClaimRevocation(ctx context.Context, id string, now time.Time) (*vault.RevocationRow, error) {
-	return one(ctx, s.writer(), "claiming revocation", scanRevocation,
+	return one(ctx, s.w, "claiming revocation", scanRevocation,
 		`UPDATE revocations SET claimed_at = $2, tries = tries + 1 WHERE id = $1 RETURNING `+revocationColumns,
 		id, micros(now))
 }

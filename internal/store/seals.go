@@ -19,13 +19,13 @@ func (s *Store) Canary(ctx context.Context) ([]byte, error) {
 
 // InsertCanary keeps the first one.
 func (s *Store) InsertCanary(ctx context.Context, sealed []byte) (bool, error) {
-	return s.writer().swap(ctx, "inserting canary",
+	return s.w.swap(ctx, "inserting canary",
 		`INSERT INTO canary (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING`, blob(sealed))
 }
 
 // ReplaceCanary follows a rotation of the master keyset.
 func (s *Store) ReplaceCanary(ctx context.Context, sealed []byte) error {
-	return s.writer().must(ctx, "replacing canary", `UPDATE canary SET sealed = $1 WHERE id = 1`, blob(sealed))
+	return s.w.must(ctx, "replacing canary", `UPDATE canary SET sealed = $1 WHERE id = 1`, blob(sealed))
 }
 
 // The tables with blobs that an environment's keyset sealed for long.
@@ -39,22 +39,29 @@ func scanSealed(row scanner) (r vault.SealedRow, err error) {
 	if err = row.Scan(&r.Table, &r.ID, &r.Generation, &first, &second); err != nil {
 		return r, err
 	}
-	r.Blobs = [][]byte{first}
+	r.Blobs = [][]byte{first} // an integration has one; it stands in both columns
 	if r.Table == tableConnections {
 		r.Blobs = append(r.Blobs, second)
 	}
 	return r, nil
 }
 
-// Sealed walks over the sealed blobs of an environment, by id.
+// Sealed walks over the sealed blobs of an environment, by id. Each table gives
+// no more than a page, so that a page costs the same however many follow.
 func (s *Store) Sealed(ctx context.Context, environmentID, cursor string, limit int) ([]vault.SealedRow, error) {
 	return many(ctx, s.conn, "listing sealed rows", scanSealed, `
 		SELECT kind, id, generation, first, second FROM (
-			SELECT 'connections' AS kind, id, generation, credential AS first, answer AS second FROM connections
-			WHERE environment_id = $1 AND id > $2 AND (credential IS NOT NULL OR answer IS NOT NULL)
+			SELECT kind, id, generation, first, second FROM (
+				SELECT 'connections' AS kind, id, generation, credential AS first, answer AS second FROM connections
+				WHERE environment_id = $1 AND id > $2 AND (credential IS NOT NULL OR answer IS NOT NULL)
+				ORDER BY id LIMIT $3
+			) AS c
 			UNION ALL
-			SELECT 'integrations' AS kind, id, 0 AS generation, client_secret AS first, NULL AS second FROM integrations
-			WHERE environment_id = $1 AND id > $2 AND client_secret IS NOT NULL
+			SELECT kind, id, generation, first, second FROM (
+				SELECT 'integrations' AS kind, id, 0 AS generation, client_secret AS first, client_secret AS second FROM integrations
+				WHERE environment_id = $1 AND id > $2 AND client_secret IS NOT NULL
+				ORDER BY id LIMIT $3
+			) AS i
 		) AS sealed
 		ORDER BY id LIMIT $3`,
 		environmentID, cursor, limit)
@@ -64,12 +71,12 @@ func (s *Store) Sealed(ctx context.Context, environmentID, cursor string, limit 
 func (s *Store) Reseal(ctx context.Context, old, sealed vault.SealedRow) (bool, error) {
 	switch {
 	case old.Table == tableConnections && len(old.Blobs) == 2 && len(sealed.Blobs) == 2:
-		return s.writer().swap(ctx, "resealing connection", `
+		return s.w.swap(ctx, "resealing connection", `
 			UPDATE connections SET credential = $5, answer = $6
 			WHERE id = $1 AND generation = $2 AND credential IS NOT DISTINCT FROM $3 AND answer IS NOT DISTINCT FROM $4`,
 			old.ID, old.Generation, blob(old.Blobs[0]), blob(old.Blobs[1]), blob(sealed.Blobs[0]), blob(sealed.Blobs[1]))
 	case old.Table == tableIntegrations && len(old.Blobs) == 1 && len(sealed.Blobs) == 1:
-		return s.writer().swap(ctx, "resealing integration",
+		return s.w.swap(ctx, "resealing integration",
 			`UPDATE integrations SET client_secret = $3 WHERE id = $1 AND client_secret = $2`,
 			old.ID, blob(old.Blobs[0]), blob(sealed.Blobs[0]))
 	default:

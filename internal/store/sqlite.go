@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	if err := prepareFile(cfg.Log, path); err != nil {
 		return nil, err
 	}
-	s := &Store{log: cfg.Log}
+	s := &Store{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeAll(s.read, s.write))
@@ -68,7 +68,8 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	if err := s.read.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	s.reader = reader{conn{db: s.read, d: sqliteDialect()}}
+	d := sqliteDialect()
+	s.reader, s.w = reader{conn{db: s.read, d: d}}, conn{db: s.write, d: d}
 	return s, nil
 }
 

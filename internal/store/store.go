@@ -27,7 +27,7 @@ type Config struct {
 // Store is [vault.Store] on SQLite or Postgres. It is safe for concurrent use.
 type Store struct {
 	reader
-	log *slog.Logger
+	w conn // runs single statements that change something
 	// read and write are one pool on Postgres. On SQLite the write pool has one
 	// connection: writers queue here, in order, and not in SQLite's busy loop.
 	read, write *sql.DB
@@ -77,9 +77,6 @@ func locate(url string) (location, error) {
 	}
 	return location{path: rest}, nil
 }
-
-// writer runs single statements that change something.
-func (s *Store) writer() conn { return conn{db: s.write, d: s.d} }
 
 // Ping reports whether the database answers and has the schema of this
 // release, or a newer one: the release before keeps serving while the next

@@ -131,7 +131,7 @@ CREATE TABLE connection_tags (
     environment_id text COLLATE "C" NOT NULL,
     key            text COLLATE "C" NOT NULL,
     value          text COLLATE "C" NOT NULL,
-    CONSTRAINT connection_tags_pkey          PRIMARY KEY (connection_id, key),
+    CONSTRAINT connection_tags_pkey          PRIMARY KEY (environment_id, connection_id, key),
     CONSTRAINT connection_tags_connection_id FOREIGN KEY (environment_id, connection_id) REFERENCES connections (environment_id, id) ON DELETE CASCADE,
     CONSTRAINT connection_tags_length        CHECK (length(key) BETWEEN 1 AND 128 AND length(value) <= 256)
 );

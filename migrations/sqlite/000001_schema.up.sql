@@ -132,7 +132,7 @@ CREATE TABLE connection_tags (
     environment_id TEXT NOT NULL,
     key            TEXT NOT NULL,
     value          TEXT NOT NULL,
-    CONSTRAINT connection_tags_pkey          PRIMARY KEY (connection_id, key),
+    CONSTRAINT connection_tags_pkey          PRIMARY KEY (environment_id, connection_id, key),
     CONSTRAINT connection_tags_connection_id FOREIGN KEY (environment_id, connection_id) REFERENCES connections (environment_id, id) ON DELETE CASCADE,
     CONSTRAINT connection_tags_length        CHECK (length(key) BETWEEN 1 AND 128 AND length(value) <= 256)
 ) STRICT;

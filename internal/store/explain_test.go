@@ -1,0 +1,139 @@
+package store_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claviger/claviger/internal/store/storetest"
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// Every lookup and list of the request path finds its rows by an index.
+func TestStatementsUseIndexes(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		if db.Kind == "postgres" {
+			// An empty table is fastest read whole. With that made expensive the
+			// planner does it only where it has no other way.
+			db.URL += "&options=" + "-c%20enable_seqscan%3Doff"
+		}
+		s := db.Open(t)
+		w := newWorld(t, s)
+		session, row := w.session(), w.connect()
+		ctx, env := t.Context(), w.env.ID
+		plans := map[string]string{}
+		shown, tx := s.Explained(func(query, plan string) { plans[query] = plan })
+		page := vault.Page{Cursor: "zzz", Limit: 10}
+		// What a list is narrowed by is in the index that it goes along.
+		narrowed := map[string][]string{
+			"audit":                      {"id"},
+			"audit of a connection":      {"connection_id", "id"},
+			"audit of an actor":          {"actor_id", "id"},
+			"audit of an action":         {"action", "id"},
+			"connections":                {"id"},
+			"connections of one":         {"integration_id", "id"},
+			"connections of an end user": {"end_user_id", "id"},
+			"connections with a status":  {"status", "id"},
+			"connections with a tag":     {"value"},
+			"connections of integration": {"integration_id"},
+			"overdue connections":        {"pending_until"},
+		}
+		for what, run := range map[string]func() error{
+			"key and connection":         func() error { _, _, err := shown.KeyAndConnection(ctx, hash("k"), row.ID); return err },
+			"environment":                func() error { _, err := shown.Environment(ctx, env); return err },
+			"environment by name":        func() error { _, err := shown.EnvironmentByName(ctx, w.env.Name); return err },
+			"API key by hash":            func() error { _, err := shown.APIKeyByHash(ctx, w.key.Hash); return err },
+			"API key":                    func() error { _, err := shown.APIKey(ctx, env, w.key.ID); return err },
+			"API keys":                   func() error { _, err := shown.APIKeys(ctx, env, page); return err },
+			"integration":                func() error { _, err := shown.Integration(ctx, env, w.in.ID); return err },
+			"integration by key":         func() error { _, err := shown.IntegrationByKey(ctx, env, w.in.Key); return err },
+			"integrations":               func() error { _, err := shown.Integrations(ctx, env, page); return err },
+			"session":                    func() error { _, err := shown.Session(ctx, env, session.ID); return err },
+			"session by token":           func() error { _, err := shown.SessionByToken(ctx, session.TokenHash); return err },
+			"session, locked":            func() error { _, err := tx.LockSession(ctx, session.ID); return err },
+			"session update":             func() error { return tx.UpdateSession(ctx, session) },
+			"attempt by state":           func() error { _, err := shown.AttemptByState(ctx, hash("s")); return ignore(err, vault.ErrNotFound) },
+			"attempt taken":              func() error { _, err := tx.TakeAttempt(ctx, "att"); return ignore(err, vault.ErrNotFound) },
+			"connection":                 func() error { _, err := shown.Connection(ctx, env, row.ID); return err },
+			"connection, locked":         func() error { _, err := tx.LockConnection(ctx, env, row.ID); return err },
+			"connections of integration": func() error { _, err := shown.ConnectionsOf(ctx, env, w.in.ID); return err },
+			"overdue connections":        func() error { _, err := shown.PendingBefore(ctx, noon, 10); return err },
+			"save":                       func() error { _, err := tx.SaveCredential(ctx, row.ID, 9, 0, change("active")); return err },
+			"status":                     func() error { _, err := tx.SetStatus(ctx, row.ID, 9, "active", "", noon); return err },
+			"revocation":                 func() error { _, err := tx.Revoke(ctx, "con", "", noon); return err },
+			"lease":                      func() error { _, _, err := shown.ClaimLease(ctx, row.ID, 9, "me", time.Second); return err },
+			"spending":                   func() error { _, err := shown.NoteSpending(ctx, row.ID, 9, []byte("x"), time.Second); return err },
+			"release":                    func() error { return shown.ReleaseLease(ctx, row.ID, 9, false) },
+			"patch":                      func() error { return tx.UpdateConnection(ctx, row.ID, vault.ConnectionPatch{Tags: &row.Tags}, noon) },
+			"delete":                     func() error { return tx.DeleteConnection(ctx, w.connect().ID) },
+			"sealed":                     func() error { _, err := shown.Sealed(ctx, env, "a", 10); return err },
+			"expiry":                     func() error { return shown.DeleteExpired(ctx, noon.Add(-time.Hour), noon.Add(-time.Hour)) },
+			"audit":                      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Page: page}); return err },
+			"audit of a connection": func() error {
+				_, err := shown.Audit(ctx, env, vault.AuditFilter{ConnectionID: "c", Page: page})
+				return err
+			},
+			"audit of an actor":           func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
+			"audit of an action":          func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
+			"connections":                 list(t, shown, env, vault.ConnectionFilter{Page: page}),
+			"connections of one":          list(t, shown, env, vault.ConnectionFilter{Integration: "toggl", Page: page}),
+			"connections of an end user":  list(t, shown, env, vault.ConnectionFilter{EndUserID: "u", Page: page}),
+			"connections with a status":   list(t, shown, env, vault.ConnectionFilter{Status: "active", Page: page}),
+			"connections with a tag":      list(t, shown, env, vault.ConnectionFilter{Tags: map[string]string{"a": "b"}, Page: page}),
+			"connections with this in it": list(t, shown, env, vault.ConnectionFilter{Query: "x", Page: page}),
+		} {
+			clear(plans)
+			if err := run(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if len(plans) == 0 {
+				t.Errorf("%s: no statement was seen", what)
+			}
+			for query, plan := range plans {
+				for _, column := range narrowed[what] {
+					if !searches(plan, column) {
+						t.Errorf("%s does not search by %s\n%s\n%s", what, column, query, plan)
+					}
+				}
+				if line := readsWhole(plan); line != "" {
+					t.Errorf("%s reads a whole table: %s\n%s\n%s", what, line, query, plan)
+				}
+			}
+		}
+	})
+}
+
+func list(t *testing.T, s vault.Store, environment string, f vault.ConnectionFilter) func() error {
+	t.Helper()
+	return func() error { _, err := s.Connections(t.Context(), environment, f); return err }
+}
+
+var (
+	pgScan     = regexp.MustCompile(`(Index Scan|Index Only Scan|Bitmap Index Scan)`)
+	sqliteScan = regexp.MustCompile(`^SCAN (environments|api_keys|integrations|connections|connection_tags|connect_sessions|attempts|guesses|revocations|audit_entries)`)
+)
+
+// searches reports whether a plan finds rows by an index on the column.
+func searches(plan, column string) bool {
+	by := regexp.MustCompile(`(SEARCH .*|Index Cond: .*)[( ]` + column + `( |=|<|>)`)
+	return by.MatchString(plan)
+}
+
+// readsWhole answers the line of a plan that goes through all rows of a table,
+// by an index or not.
+func readsWhole(plan string) string {
+	lines := strings.Split(plan, "\n")
+	for i, line := range lines {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.Contains(line, "Seq Scan"), sqliteScan.MatchString(trimmed):
+			return trimmed
+		case pgScan.MatchString(line) && (i+1 == len(lines) || !strings.Contains(lines[i+1], "Index Cond")):
+			return trimmed
+		case strings.Contains(line, "rror"): // the plan could not be had
+			return trimmed
+		}
+	}
+	return ""
+}

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// Explained is s with every statement shown to record, with the database's
+// plan for it, before it runs; and a transaction of the same kind that commits
+// each statement by itself. The hot path is planned with the rest.
+func (s *Store) Explained(record func(query, plan string)) (vault.Store, vault.Tx) {
+	c := conn{db: explainer{s.write, s.d.name, record}, d: s.d}
+	shown := &Store{reader: reader{c}, w: c, read: s.read, write: s.write, pool: s.pool}
+	return explainedStore{shown}, tx{reader{c}}
+}
+
+type explainedStore struct{ *Store }
+
+func (s explainedStore) KeyAndConnection(ctx context.Context, keyHash []byte, connectionID string) (*vault.APIKey, *vault.ConnectionRow, error) {
+	rows, err := s.w.db.QueryContext(ctx, s.d.hot, keyHash, connectionID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, err
+	}
+	return nil, nil, rows.Close()
+}
+
+type explainer struct {
+	db     *sql.DB
+	kind   string
+	record func(query, plan string)
+}
+
+func (e explainer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	e.explain(ctx, query, args)
+	return e.db.ExecContext(ctx, query, args...)
+}
+
+func (e explainer) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	e.explain(ctx, query, args)
+	return e.db.QueryContext(ctx, query, args...)
+}
+
+func (e explainer) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	e.explain(ctx, query, args)
+	return e.db.QueryRowContext(ctx, query, args...)
+}
+
+func (e explainer) explain(ctx context.Context, query string, args []any) {
+	prefix := "EXPLAIN "
+	if e.kind == "sqlite" {
+		prefix = "EXPLAIN QUERY PLAN "
+	}
+	plan, err := many(ctx, conn{db: e.db}, "explaining", func(row scanner) (line string, err error) {
+		if e.kind == "sqlite" {
+			var id, parent, unused int
+			return line, row.Scan(&id, &parent, &unused, &line)
+		}
+		return line, row.Scan(&line)
+	}, prefix+query, args...)
+	if err != nil {
+		plan = []string{err.Error()}
+	}
+	e.record(query, strings.Join(plan, "\n"))
+}
