@@ -176,6 +176,29 @@ func TestBodyLimitWithoutContentLength(t *testing.T) {
 	}
 }
 
+// An announced length is refused before the handler runs, read or not.
+func TestBodyLimitBeforeTheHandler(t *testing.T) {
+	t.Parallel()
+	e, _ := newShell(t, httpd.Config{})
+	e.POST("/v1/x", func(echo.Context) error {
+		t.Error("the handler ran")
+		return nil
+	}, httpd.BodyLimit(10))
+	if w := do(e, "POST", "/v1/x", strings.Repeat("a", 11)); w.Code != 413 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+// Brackets in a string are no depth, however it is quoted.
+func TestDecodeJSONCountsBracketsOutsideOfStrings(t *testing.T) {
+	t.Parallel()
+	e, _, got := decoder(t)
+	w := do(e, "POST", "/v1/x", `{"tags":{"a":"\\\"`+strings.Repeat("[", 99)+`"}}`, "Content-Type: application/json")
+	if w.Code != 204 || got.Tags["a"] != `\"`+strings.Repeat("[", 99) {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}
+
 // Where no group has set a limit, the shell's own holds.
 func TestBodyLimitOfTheShell(t *testing.T) {
 	t.Parallel()
