@@ -1,0 +1,60 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/internal/httpd"
+)
+
+const (
+	defaultMinTTL = 60
+	maxMinTTL     = 24 * 60 * 60
+)
+
+// GET /v1/connections/{id}/headers
+func (h *Handler) getHeaders(c echo.Context) error {
+	minTTL, err := minTTLOf(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	served, err := h.engine.Headers(ctx, bearer(c), connectionID(c), minTTL)
+	rec := httpd.RecordOf(ctx)
+	rec.SetActor(served.Caller.ID)
+	if err != nil {
+		return err
+	}
+	if wantsText(c.Request()) {
+		return c.Blob(http.StatusOK, echo.MIMETextPlainCharsetUTF8, served.Answer.Text())
+	}
+	doc := served.Answer.JSON()
+	if !served.MinTTLMet {
+		doc = withMinTTLUnmet(doc)
+	}
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, doc)
+}
+
+func minTTLOf(c echo.Context) (time.Duration, error) {
+	if c.Request().URL.RawQuery == "" {
+		return defaultMinTTL * time.Second, nil
+	}
+	q := httpd.Query(c)
+	seconds := q.Int("min_ttl", defaultMinTTL, 0, maxMinTTL)
+	return time.Duration(seconds) * time.Second, q.Err()
+}
+
+// wantsText reports whether text/plain is asked for by name: curl -H @- reads it.
+func wantsText(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Accept"), "text/plain")
+}
+
+// withMinTTLUnmet adds a member to an answer that is rendered already.
+func withMinTTLUnmet(doc []byte) []byte {
+	end := bytes.LastIndexByte(doc, '}')
+	return append(append([]byte(nil), doc[:end]...), `,"min_ttl_met":false}`+"\n"...)
+}
