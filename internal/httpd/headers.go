@@ -13,7 +13,7 @@ import (
 // lead to. Scripts and styles come from /static alone; nothing is inline.
 const (
 	cspBefore = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-		"connect-src 'self'; manifest-src 'self'; form-action 'self'"
+		"form-action 'self'"
 	cspAfter = "; base-uri 'none'; frame-ancestors 'none'"
 )
 

@@ -14,14 +14,14 @@ import (
 // stop: a refresh at a provider has its deadline inside it.
 const DrainTime = 25 * time.Second
 
-// NewServer is an [http.Server] with deadlines. ReadTimeout and WriteTimeout
-// are longer than the longest wait that a route offers (30 s): net/http cancels
-// a request's context when its read deadline passes, body read or not.
+// NewServer is an [http.Server] with deadlines. WriteTimeout counts from the end
+// of the headers, so it is longer than the longest wait that a route offers
+// (30 s) and a slow provider after it.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second,
+		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      90 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		// A callback's query carries an ID token of up to 16 KiB.
