@@ -404,6 +404,12 @@ func TestParseClassifiesRefusals(t *testing.T) {
 		{name: "ok:false and no more", status: 200, contentType: asJSON, body: `{"ok":false}`, class: tokenendpoint.Rejected},
 		{name: "error that is an object", status: 400, contentType: asJSON, body: `{"error":{"message":"no","code":190}}`, class: tokenendpoint.Rejected},
 		{name: "error that is true", status: 200, contentType: asJSON, body: `{"error":true}`, class: tokenendpoint.Rejected},
+		{name: "error that is an object, 200", status: 200, contentType: asJSON, body: `{"error":{"message":"no"}}`, class: tokenendpoint.Rejected},
+		{
+			name: "a type that is no string is not a missing one", status: 200, contentType: asJSON,
+			shape: tokenendpoint.Shape{TokenTypes: []string{""}}, body: `{"access_token":"a","token_type":1}`,
+			class: tokenendpoint.Broken, spent: true,
+		},
 		{name: "byte order mark", status: 400, contentType: asJSON, body: "\xef\xbb\xbf{\"error\":\"invalid_grant\"}", class: tokenendpoint.Terminal, code: "invalid_grant"},
 		{name: "no code: a sentence", status: 400, contentType: asJSON, body: `{"error":"Your token abc is bad"}`, class: tokenendpoint.Rejected},
 		{name: "no code: quotes", status: 400, contentType: asJSON, body: `{"error":"a\"b"}`, class: tokenendpoint.Rejected},
@@ -432,6 +438,7 @@ func TestParseClassifiesRefusals(t *testing.T) {
 			}
 			e := asError(t, err)
 			want := tokenendpoint.Error{Class: tt.class, Code: tt.code, Description: tt.description, Status: tt.status}
+			e.Err = nil
 			if *e != want {
 				t.Errorf("error %+v\nwant  %+v", *e, want)
 			}
