@@ -36,7 +36,13 @@ func (t target) checkForm(form vault.Credential, now time.Time) (vault.Credentia
 		}
 	}
 	for _, name := range form.Names() {
-		if _, ok := t.method.Field(name); !ok {
+		if _, ok := t.method.Field(name); ok {
+			continue
+		}
+		switch value := form.Get(name); {
+		case t.learnt(name) && isPlain(value):
+			values[name] = form[name]
+		default:
 			faults = append(faults, fault.Field{Pointer: name, Detail: "This method has no such field."})
 		}
 	}
@@ -44,6 +50,12 @@ func (t target) checkForm(form vault.Credential, now time.Time) (vault.Credentia
 		return nil, fault.InvalidFields(faults...)
 	}
 	return values, nil
+}
+
+// learnt reports whether a value is one that the provider tells when it is
+// asked; an import that asks nobody brings it along.
+func (t target) learnt(name string) bool {
+	return t.provider.Verify != nil && len(t.provider.Verify.Values[name]) > 0
 }
 
 // clean gives a value as it is used, or says what is wrong with it. Details

@@ -32,7 +32,7 @@ func (codeScheme) authorization(_ target, c vault.Credential) ([]vault.Header, e
 func (codeScheme) readyMade(_ *Service, t target, c vault.Credential) (vault.Grant, bool, error) {
 	var faults []fault.Field
 	for _, name := range c.Names() {
-		if !slices.Contains([]string{vault.ValueAccessToken, vault.ValueRefreshToken, valueExpiresAt}, name) {
+		if !t.learnt(name) && !slices.Contains([]string{vault.ValueAccessToken, vault.ValueRefreshToken, valueExpiresAt}, name) {
 			faults = append(faults, fault.Field{Pointer: name, Detail: "This method takes access_token, refresh_token and expires_at."})
 		} else if detail := unfitText(c.Get(name)); detail != "" || len(c.Get(name)) > maxHeaderValue {
 			faults = append(faults, fault.Field{Pointer: name, Detail: first(detail, "This is too long.")})

@@ -118,11 +118,11 @@ func (s *Service) Submit(ctx context.Context, in vault.Integration, method strin
 	}
 	g, err := s.obtain(ctx, t, values)
 	if err != nil {
-		return vault.Grant{}, t.explain(err, "")
+		return vault.Grant{}, t.explain(err, nil)
 	}
 	g, err = s.settle(ctx, t, g, true)
 	if err != nil {
-		return vault.Grant{}, t.explain(err, "")
+		return vault.Grant{}, t.explain(err, nil)
 	}
 	return g, nil
 }
@@ -133,30 +133,33 @@ func (s *Service) Submit(ctx context.Context, in vault.Integration, method strin
 // It may bring the fields of the method's form, or what a scheme makes of
 // them: "username" and "password" for basic, "token" for exchange, "cookie"
 // ("name=value") for session_cookie, and "access_token", "refresh_token" and
-// "expires_at" (RFC 3339) for the OAuth schemes. With verify the provider is
+// "expires_at" (RFC 3339) for the OAuth schemes; and what the provider would
+// be asked for otherwise, such as Harvest's "account_id". With verify the provider is
 // asked as for a form. Without it the provider is asked only where there is
 // no credential otherwise: to trade a password for a token or a session.
 func (s *Service) Import(ctx context.Context, in vault.Integration, method string, cred vault.Credential, verify bool) (vault.Grant, error) {
-	const at = "/credential/"
 	t, err := s.target(in, method)
+	if fault.Is(err, fault.Invalid) {
+		return vault.Grant{}, fault.InvalidField("/method", "The integration's provider has no method %q.", method)
+	}
 	if err != nil {
 		return vault.Grant{}, err
 	}
 	g, made, err := s.readyMade(t, cred)
 	if err != nil {
-		return vault.Grant{}, t.explain(err, at)
+		return vault.Grant{}, t.explain(err, cred)
 	}
 	if !made {
 		values, err := t.checkForm(cred, s.now())
 		if err != nil {
-			return vault.Grant{}, t.explain(err, at)
+			return vault.Grant{}, t.explain(err, cred)
 		}
 		if g, err = s.obtain(ctx, t, values); err != nil {
-			return vault.Grant{}, t.explain(err, at)
+			return vault.Grant{}, t.explain(err, cred)
 		}
 	}
 	if g, err = s.settle(ctx, t, g, verify); err != nil {
-		return vault.Grant{}, t.explain(err, at)
+		return vault.Grant{}, t.explain(err, cred)
 	}
 	return g, nil
 }
@@ -174,7 +177,7 @@ func (s *Service) Verify(ctx context.Context, in vault.Integration, conn vault.C
 	}
 	g, err := s.settle(ctx, t, vault.Grant{Credential: cred, BaseURL: conn.BaseURL, Account: conn.Account}, true)
 	if err != nil {
-		return vault.Account{}, t.explain(err, "")
+		return vault.Account{}, t.explain(err, nil)
 	}
 	return g.Account, nil
 }
@@ -201,31 +204,46 @@ func (s *Service) ReusePolicy(in vault.Integration, method string) Reuse {
 }
 
 // explain turns an error into the one that people see. Values that cannot be
-// sent, and refusals, point at a field; at is put before its name.
-func (t target) explain(err error, at string) error {
-	if v, ok := errors.AsType[*valueError](err); ok {
-		e := fault.InvalidField(at+t.fieldOf(v.name), "%s", v.detail)
+// sent, and refusals, point at a field of the form, or at a member of the
+// credential that was imported.
+func (t target) explain(err error, imported vault.Credential) error {
+	at := func(name string) string { return t.fieldOf(name) }
+	if imported != nil {
+		at = func(name string) string { return "/credential/" + escapePointer(name) }
+	}
+	invalid := func(pointer, format string, args ...any) error {
+		e := fault.InvalidField(pointer, format, args...)
 		e.Err = err
 		return e
+	}
+	if v, ok := errors.AsType[*valueError](err); ok {
+		return invalid(at(v.name), "%s", v.detail)
 	}
 	if m, ok := errors.AsType[*missingValueError](err); ok {
-		e := fault.InvalidField(at+t.fieldOf(m.name), "This is missing.")
-		e.Err = err
-		return e
+		return invalid(at(m.name), "This is missing.")
 	}
 	if errors.Is(err, ErrRefused) {
-		e := fault.InvalidField(at+t.secretField(), "%s did not accept this. Check it and try again.", t.provider.Title)
-		e.Err = err
-		return e
+		return invalid(at(t.refusedValue(imported)), "%s did not accept this. Check it and try again.", t.provider.Title)
 	}
 	f := asFault(err)
-	if at == "" || f.Kind != fault.Invalid {
+	if imported == nil || f.Kind != fault.Invalid {
 		return f
 	}
 	moved := *f
 	moved.Fields = make([]fault.Field, len(f.Fields))
 	for i, field := range f.Fields {
-		moved.Fields[i] = fault.Field{Pointer: at + escapePointer(field.Pointer), Detail: field.Detail}
+		moved.Fields[i] = fault.Field{Pointer: at(field.Pointer), Detail: field.Detail}
 	}
 	return &moved
+}
+
+// refusedValue is what to point at when the provider refuses a credential: the
+// secret field, or what an import brought in its place.
+func (t target) refusedValue(imported vault.Credential) string {
+	for _, name := range []string{t.secretField(), valuePassword, exchanged, valueCookie, vault.ValueAccessToken} {
+		if !imported[name].IsZero() {
+			return name
+		}
+	}
+	return t.secretField()
 }
