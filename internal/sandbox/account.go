@@ -17,8 +17,6 @@ const (
 
 // The two people with an account at each service. Ada is the one that demos
 // and tests use; Grace is for "another account than before".
-//
-//nolint:gosec // G101: these credentials open nothing but this sandbox
 const (
 	AdaEmail   = "ada@example.com"
 	GraceEmail = "grace@example.com"

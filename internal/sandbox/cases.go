@@ -53,8 +53,6 @@ func Cases(on Channel) []Case {
 }
 
 // Rules, as cases cite them.
-//
-//nolint:gosec // G101 reads section numbers as credentials
 const (
 	coreIDToken  = "OpenID Connect Core 3.1.3.7"
 	coreClaims   = "OpenID Connect Core 2"

@@ -60,6 +60,9 @@
 //	TimeLog.ExpireAccessTokens           access tokens die early
 //	Toggl.EndSessions                    sessions die early
 //
+// [Cases] is a table of ready-made tampers with what a careful client makes of
+// each, for tests that break one thing at a time.
+//
 // Faults that leave the work undone: [Status], [Respond], [TooManyRequests],
 // [Redirect], [NotJSON], [Drop]. Faults that do the work: [Slow] and [Hang]
 // before it, [Late], [Withhold], [Cut], [Trickle], [Oversized] and [Rewrite]

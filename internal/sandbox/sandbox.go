@@ -87,15 +87,11 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeLog, err := NewTimeLog(cfg)
-	if err != nil {
-		return nil, err
-	}
 	toggl, err := NewToggl(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{toggl: toggl, clickTime: NewClickTime(cfg), timeLog: timeLog}
+	s := &Sandbox{toggl: toggl, clickTime: NewClickTime(cfg), timeLog: NewTimeLog(cfg)}
 	s.close = sync.OnceValue(s.shutdown)
 
 	var lc net.ListenConfig

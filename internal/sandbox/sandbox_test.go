@@ -76,10 +76,7 @@ func TestContextEndsTheSandbox(t *testing.T) {
 // The handlers work under somebody else's server, TLS included.
 func TestHandlersMountElsewhere(t *testing.T) {
 	t.Parallel()
-	tl, err := sandbox.NewTimeLog(sandbox.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tl := sandbox.NewTimeLog(sandbox.Config{})
 	srv := httptest.NewTLSServer(tl)
 	defer srv.Close()
 	doc := send(t, srv.Client(), http.MethodGet, srv.URL+"/.well-known/openid-configuration", "").json(t)

@@ -89,7 +89,8 @@ type Reply struct {
 }
 
 // Tamper alters what TimeLog sends, each part only where its function is set.
-// It changes the messages, not the books: what is issued stays issued.
+// It changes the messages, not the books: what is issued stays issued. The
+// functions are called by requests, several at once.
 type Tamper struct {
 	// IDToken changes an id_token before it is signed.
 	IDToken func(*IDToken)
@@ -159,7 +160,11 @@ func (t *TimeLog) forge(c Channel, client Client, claims map[string]any) (string
 		},
 	}
 	if !t.Settings().OmitKID {
-		tok.Header["kid"] = t.keys.current().KeyID
+		key, err := t.keys.current()
+		if err != nil {
+			return "", err
+		}
+		tok.Header["kid"] = key.KeyID
 	}
 	tampers := t.tampersOn(c)
 	for _, tm := range tampers {

@@ -119,15 +119,11 @@ type TimeLog struct {
 }
 
 // NewTimeLog makes the service without serving it; it is an [http.Handler].
-func NewTimeLog(cfg Config) (*TimeLog, error) {
+func NewTimeLog(cfg Config) *TimeLog {
 	cfg = cfg.withDefaults()
-	keys, err := newKeyring()
-	if err != nil {
-		return nil, err
-	}
 	t := &TimeLog{
 		Service: newService(TimeLogName, cfg, cfg.TimeLogAccounts, func() string { return "tlpat-sandbox-" + randomToken() }),
-		keys:    keys,
+		keys:    newKeyring(),
 		clients: make(map[string]Client),
 		tickets: make(map[string]*authorizeRequest),
 		codes:   make(map[string]*code),
@@ -149,7 +145,7 @@ func NewTimeLog(cfg Config) (*TimeLog, error) {
 		t.Register(c)
 	}
 	t.routes()
-	return t, nil
+	return t
 }
 
 func (t *TimeLog) routes() {

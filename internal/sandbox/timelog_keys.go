@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/go-jose/go-jose/v4"
@@ -21,19 +22,17 @@ const (
 )
 
 // keyring holds the RSA keys that sign tokens; the last one signs, all of
-// them are published.
+// them are published. The first is made when it is asked for: many a test has
+// no use for it, and it costs more than all the rest of a sandbox.
 type keyring struct {
 	// stray makes, once, a key that is published nowhere: the forger's.
 	stray func() (jose.JSONWebKey, error)
 
-	mu   sync.RWMutex
+	mu   sync.Mutex
 	keys []jose.JSONWebKey
 }
 
-func newKeyring() (*keyring, error) {
-	k := &keyring{stray: sync.OnceValues(newRSA)}
-	return k, k.rotate(false)
-}
+func newKeyring() *keyring { return &keyring{stray: sync.OnceValues(newRSA)} }
 
 func newRSA() (jose.JSONWebKey, error) {
 	priv, err := rsa.GenerateKey(rand.Reader, rsaBits)
@@ -50,6 +49,11 @@ func newRSA() (jose.JSONWebKey, error) {
 }
 
 func (k *keyring) rotate(keepOld bool) error {
+	if keepOld {
+		if _, err := k.all(); err != nil { // there has to be an old one
+			return err
+		}
+	}
 	key, err := newRSA()
 	if err != nil {
 		return err
@@ -63,20 +67,35 @@ func (k *keyring) rotate(keepOld bool) error {
 	return nil
 }
 
-func (k *keyring) current() jose.JSONWebKey {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.keys[len(k.keys)-1]
+// all gives the keys, at least one, newest last.
+func (k *keyring) all() ([]jose.JSONWebKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.keys) == 0 {
+		key, err := newRSA()
+		if err != nil {
+			return nil, err
+		}
+		k.keys = []jose.JSONWebKey{key}
+	}
+	return slices.Clone(k.keys), nil
 }
 
-func (k *keyring) published() jose.JSONWebKeySet {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
+func (k *keyring) current() (jose.JSONWebKey, error) {
+	keys, err := k.all()
+	if err != nil {
+		return jose.JSONWebKey{}, err
+	}
+	return keys[len(keys)-1], nil
+}
+
+func (k *keyring) published() (jose.JSONWebKeySet, error) {
+	keys, err := k.all()
 	var set jose.JSONWebKeySet
-	for _, key := range k.keys {
+	for _, key := range keys {
 		set.Keys = append(set.Keys, key.Public())
 	}
-	return set
+	return set, err
 }
 
 // Key says what signs a token.
@@ -136,7 +155,10 @@ func (k *keyring) signingKey(key Key, c Client) (jose.SigningKey, error) {
 	case ClientSecretKey:
 		return jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.Secret)}, nil
 	case PublicKeyPEM:
-		current := k.current()
+		current, err := k.current()
+		if err != nil {
+			return jose.SigningKey{}, err
+		}
 		der, err := x509.MarshalPKIXPublicKey(current.Public().Key)
 		if err != nil {
 			return jose.SigningKey{}, fmt.Errorf("encoding public key: %w", err)
@@ -149,7 +171,8 @@ func (k *keyring) signingKey(key Key, c Client) (jose.SigningKey, error) {
 		stray, err := k.stray()
 		return jose.SigningKey{Algorithm: jose.RS256, Key: stray.Key}, err
 	case CurrentKey:
-		return jose.SigningKey{Algorithm: jose.RS256, Key: k.current().Key}, nil
+		current, err := k.current()
+		return jose.SigningKey{Algorithm: jose.RS256, Key: current.Key}, err
 	case NoKey:
 	}
 	return jose.SigningKey{}, fmt.Errorf("no signature is made with key %d", key)
@@ -157,7 +180,12 @@ func (k *keyring) signingKey(key Key, c Client) (jose.SigningKey, error) {
 
 // jwks answers GET /.well-known/openid-configuration/jwks.
 func (t *TimeLog) jwks(w http.ResponseWriter, _ *http.Request) {
-	set := t.keys.published()
+	set, err := t.keys.published()
+	if err != nil {
+		t.log.Error("sandbox: making the first signing key", "error", err)
+		http.Error(w, "Internal Server Error", http.StatusInternalServerError)
+		return
+	}
 	if t.Settings().OmitKID {
 		for i := range set.Keys {
 			set.Keys[i].KeyID = ""

@@ -229,7 +229,11 @@ func (t *TimeLog) newAccessToken(is issue) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		header := map[string]any{"alg": "RS256", "typ": "at+jwt", "kid": t.keys.current().KeyID}
+		key, err := t.keys.current()
+		if err != nil {
+			return "", err
+		}
+		header := map[string]any{"alg": "RS256", "typ": "at+jwt", "kid": key.KeyID}
 		if value, err = t.keys.sign(header, payload, CurrentKey, is.grant.client); err != nil {
 			return "", err
 		}

@@ -101,8 +101,11 @@ func TestClientAuthentication(t *testing.T) {
 		{"basic", noClient, []option{basic(sandbox.DemoClientID, sandbox.DemoClientSecret)}, "invalid_grant"},
 		{"basic with encoded odd characters", noClient, []option{basic(url.QueryEscape("odd id"), url.QueryEscape(odd))}, "invalid_grant"},
 		{"basic without encoding", noClient, []option{basic("odd id", odd)}, "invalid_client"},
-		{"basic and another client_id", form(func(p url.Values) { p.Set("client_id", "odd id"); p.Del("client_secret") }),
-			[]option{basic(sandbox.DemoClientID, sandbox.DemoClientSecret)}, "invalid_client"},
+		{
+			"basic and another client_id", form(func(p url.Values) { p.Set("client_id", "odd id"); p.Del("client_secret") }),
+			[]option{basic(sandbox.DemoClientID, sandbox.DemoClientSecret)},
+			"invalid_client",
+		},
 		{"both", form(func(url.Values) {}), []option{basic(sandbox.DemoClientID, sandbox.DemoClientSecret)}, "invalid_request"},
 		{"wrong secret", form(func(p url.Values) { p.Set("client_secret", "nope") }), nil, "invalid_client"},
 		{"no secret", form(func(p url.Values) { p.Del("client_secret") }), nil, "invalid_client"},
