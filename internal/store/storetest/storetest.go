@@ -34,6 +34,15 @@ func Each(t *testing.T, fn func(t *testing.T, db *DB)) {
 	}
 }
 
+// EachB is [Each] for benchmarks.
+func EachB(b *testing.B, fn func(b *testing.B, db *DB)) {
+	b.Helper()
+	b.Run("sqlite", func(b *testing.B) { fn(b, SQLite(b)) })
+	if os.Getenv(EnvPostgres) != "" {
+		b.Run("postgres", func(b *testing.B) { fn(b, Postgres(b)) })
+	}
+}
+
 // Run is [Each] for tests that want stores only. Every call of open makes an
 // independent store on the same database: two are two replicas.
 func Run(t *testing.T, fn func(t *testing.T, open func() vault.Store)) {

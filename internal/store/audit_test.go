@@ -1,0 +1,191 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/claviger/claviger/internal/store/storetest"
+	"github.com/claviger/claviger/internal/vault"
+)
+
+func (w *world) entry(change func(*vault.AuditEntry)) vault.AuditEntry {
+	w.t.Helper()
+	e := vault.AuditEntry{
+		ID: vault.NewAuditID(), EnvironmentID: w.env.ID, At: noon, ActorKind: vault.CallerAPIKey, ActorID: w.key.ID,
+		Action: vault.ActionConnectionCreated, Allowed: true, Count: 1,
+	}
+	change(&e)
+	w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertAudit(ctx, e) })
+	return e
+}
+
+func (w *world) trail(f vault.AuditFilter) []vault.AuditEntry {
+	w.t.Helper()
+	list, err := w.Audit(w.t.Context(), w.env.ID, f)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return list
+}
+
+func TestAudit(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		other := w.elsewhere()
+		other.entry(func(*vault.AuditEntry) {})
+		a := w.entry(func(*vault.AuditEntry) {})
+		b := w.entry(func(e *vault.AuditEntry) {
+			e.ActorKind, e.ActorID, e.Action, e.Allowed = vault.CallerEndUser, "cs_1", vault.ActionLinkFailed, false
+			e.ConnectionID, e.IntegrationID, e.SessionID, e.Reason, e.Generation, e.Count = "con_gone", w.in.ID, "cs_1", "nonce", 7, 3
+		})
+		c := w.entry(func(e *vault.AuditEntry) { e.ConnectionID = "con_gone" })
+		for what, f := range map[string]struct {
+			filter vault.AuditFilter
+			want   []vault.AuditEntry
+		}{
+			"all, newest first": {vault.AuditFilter{}, []vault.AuditEntry{c, b, a}},
+			"a connection":      {vault.AuditFilter{ConnectionID: "con_gone"}, []vault.AuditEntry{c, b}},
+			"an actor":          {vault.AuditFilter{ActorID: w.key.ID}, []vault.AuditEntry{c, a}},
+			"an action":         {vault.AuditFilter{Action: vault.ActionLinkFailed}, []vault.AuditEntry{b}},
+			"all three":         {vault.AuditFilter{ConnectionID: "con_gone", ActorID: "cs_1", Action: vault.ActionLinkFailed}, []vault.AuditEntry{b}},
+			"nobody":            {vault.AuditFilter{ActorID: "none"}, nil},
+			"a page":            {vault.AuditFilter{Page: vault.Page{Limit: 1}}, []vault.AuditEntry{c}},
+			"the next":          {vault.AuditFilter{Page: vault.Page{Limit: 1, Cursor: c.ID}}, []vault.AuditEntry{b}},
+			"after the last":    {vault.AuditFilter{Page: vault.Page{Cursor: a.ID}}, nil},
+		} {
+			equal(t, what, w.trail(f.filter), f.want)
+		}
+		for name, change := range map[string]func(*vault.AuditEntry){
+			"a kind of caller there is not": func(e *vault.AuditEntry) { e.ActorKind = "robot" },
+			"zero times":                    func(e *vault.AuditEntry) { e.Count = 0 },
+			"at no time":                    func(e *vault.AuditEntry) { e.At = time.Time{} },
+			"a story as its reason":         func(e *vault.AuditEntry) { e.Reason = longText(129) },
+			"nothing done":                  func(e *vault.AuditEntry) { e.Action = "" },
+		} {
+			e := a
+			e.ID = vault.NewAuditID()
+			change(&e)
+			wantRefused(t, name, w.try(func(ctx context.Context, tx vault.Tx) error { return tx.InsertAudit(ctx, e) }))
+		}
+	})
+}
+
+func TestAddReads(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		ctx := t.Context()
+		w := newWorld(t, db.Open(t))
+		con, second := w.connect(), w.connect()
+		minute := noon.Truncate(time.Minute)
+		read := func(id string, m time.Time, at time.Duration, n int64) vault.ReadCount {
+			return vault.ReadCount{
+				EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: id, Action: vault.ActionHeadersRead,
+				Minute: m, LastAt: m.Add(at), Count: n,
+			}
+		}
+		use := read("", minute, 50*time.Second, 9) // of the key alone
+		for _, reads := range [][]vault.ReadCount{
+			nil,
+			{read(con.ID, minute, 30*time.Second, 2), read(second.ID, minute, time.Second, 1), use},
+			{read(con.ID, minute, 10*time.Second, 3), read(con.ID, minute, 40*time.Second, 4)}, // another replica; twice in one batch
+			{read(con.ID, minute.Add(time.Minute), time.Second, 5), read("con_gone", minute, 0, 1)},
+		} {
+			if err := w.AddReads(ctx, reads); err != nil {
+				t.Fatal(err)
+			}
+		}
+		entry := func(id string, at time.Time, n int64) vault.AuditEntry {
+			return vault.AuditEntry{
+				EnvironmentID: w.env.ID, At: at, ActorKind: vault.CallerAPIKey, ActorID: w.key.ID, Action: vault.ActionHeadersRead,
+				Allowed: true, ConnectionID: id, Count: n,
+			}
+		}
+		got := w.trail(vault.AuditFilter{})
+		want := []vault.AuditEntry{
+			entry(con.ID, minute.Add(40*time.Second), 9),
+			entry(con.ID, minute.Add(61*time.Second), 5),
+			entry(second.ID, minute.Add(time.Second), 1),
+			entry("con_gone", minute, 1),
+		}
+		if d := cmp.Diff(want, got, cmpopts.IgnoreFields(vault.AuditEntry{}, "ID"),
+			cmpopts.SortSlices(func(a, b vault.AuditEntry) bool { return a.ConnectionID+a.At.String() < b.ConnectionID+b.At.String() })); d != "" {
+			t.Errorf("entries (-want +got):\n%s", d)
+		}
+		if at := w.read(con.ID).LastReadAt; !at.Equal(minute.Add(61 * time.Second)) {
+			t.Errorf("connection last read at %s", at)
+		}
+		// full has been read at noon - 1s, which is later than the second's.
+		if at := w.read(second.ID).LastReadAt; !at.Equal(second.LastReadAt) && !at.Equal(minute.Add(time.Second)) {
+			t.Errorf("second connection last read at %s", at)
+		}
+		k, err := w.APIKey(ctx, w.env.ID, w.key.ID)
+		if err != nil || !k.LastUsedAt.Equal(minute.Add(61*time.Second)) {
+			t.Errorf("key last used at %s, %v", k.LastUsedAt, err)
+		}
+		if err := w.AddReads(ctx, []vault.ReadCount{read(con.ID, minute.Add(-time.Hour), 0, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		if at := w.read(con.ID).LastReadAt; !at.Equal(minute.Add(61 * time.Second)) {
+			t.Errorf("a late batch set the last read back to %s", at)
+		}
+	})
+}
+
+// All or nothing: the vault keeps what was not written and tries again.
+func TestAddReadsIsOneTransaction(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		var reads []vault.ReadCount
+		for range 250 { // more than one statement's worth
+			reads = append(reads, vault.ReadCount{
+				EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: newID("con"), Action: vault.ActionHeadersRead, Minute: noon, LastAt: noon, Count: 1,
+			})
+		}
+		bad := reads[0]
+		bad.ConnectionID, bad.EnvironmentID = "zzz", "env_none"
+		if err := w.AddReads(t.Context(), append(reads, bad)); err == nil {
+			t.Fatal("reads in no environment were written")
+		}
+		if got := w.trail(vault.AuditFilter{}); len(got) != 0 {
+			t.Errorf("%d entries of a batch that failed", len(got))
+		}
+		if err := w.AddReads(t.Context(), reads); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.trail(vault.AuditFilter{}); len(got) != len(reads) {
+			t.Errorf("%d entries, want %d", len(got), len(reads))
+		}
+	})
+}
+
+// Replicas flush at the same time.
+func TestAddReadsTogether(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		replicas := []*world{w, w.on(db.Open(t))}
+		ids := []string{w.connect().ID, w.connect().ID, w.connect().ID}
+		const flushes = 20
+		race(t, flushes, func(i int) (bool, error) {
+			var reads []vault.ReadCount
+			for j := range ids {
+				reads = append(reads, vault.ReadCount{
+					EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: ids[(i+j)%len(ids)], Action: vault.ActionHeadersRead,
+					Minute: noon, LastAt: noon, Count: 1,
+				})
+			}
+			return true, replicas[i%2].AddReads(t.Context(), reads)
+		})
+		got := w.trail(vault.AuditFilter{})
+		if len(got) != len(ids) {
+			t.Fatalf("%d entries", len(got))
+		}
+		for _, e := range got {
+			if e.Count != flushes {
+				t.Errorf("%s counted %d of %d reads", e.ConnectionID, e.Count, flushes)
+			}
+		}
+	})
+}
