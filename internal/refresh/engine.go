@@ -27,6 +27,9 @@ const (
 	saveTime  = 20 * time.Second
 	// waitTime is how long a reader waits for somebody else's lease.
 	waitTime = leaseTime + 10*time.Second
+	// maxRenewals is how often one reader tries: a holder that was killed after
+	// it saved a rotated token leaves a new generation that is no fresher.
+	maxRenewals = 3
 )
 
 // Config is what an engine needs. Vault and Providers are required.
@@ -104,22 +107,24 @@ func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTT
 	if e.left(s.Connection) >= e.wanted(id, minTTL) {
 		return e.serve(ctx, s, minTTL)
 	}
-	renewErr := e.renewForRead(ctx, s)
-	// Whatever came of it: what the database says now is what counts.
-	if s, err = e.vault.LookupHeaders(ctx, key, id); err != nil {
-		return Served{}, err
+	var renewErr error
+	for range maxRenewals {
+		renewErr = e.renewForRead(ctx, s)
+		// Whatever came of it: what the database says now is what counts.
+		if s, err = e.vault.LookupHeaders(ctx, key, id); err != nil {
+			return Served{}, err
+		}
+		if left := e.left(s.Connection); left > 0 {
+			if renewErr == nil && left < minTTL {
+				e.pauses.shortLived(id, left)
+			}
+			return e.serve(ctx, s, minTTL)
+		}
+		if renewErr != nil {
+			return Served{}, renewErr
+		}
 	}
-	left := e.left(s.Connection)
-	if renewErr == nil && left < minTTL {
-		e.pauses.shortLived(id, left)
-	}
-	if left > 0 {
-		return e.serve(ctx, s, minTTL)
-	}
-	if renewErr == nil { // the provider hands out what has expired already
-		renewErr = fault.New(fault.ProviderRejected, "The provider hands out credentials that have expired already.")
-	}
-	return Served{}, renewErr
+	return Served{}, fault.New(fault.ProviderRejected, "The provider hands out credentials that have expired already.")
 }
 
 func (e *Engine) serve(ctx context.Context, s vault.Stored, minTTL time.Duration) (Served, error) {

@@ -63,10 +63,13 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection) error {
 			if err != nil {
 				return err
 			}
-			if now.Generation != c.Generation || now.Status != vault.StatusActive {
-				return nil // moved on: the caller reads it
+			if now.Status != vault.StatusActive {
+				return nil // ended: the caller reads it
 			}
 			if !lease.Held {
+				if now.Generation != c.Generation {
+					return nil // moved on: the caller reads it
+				}
 				break // given back without success, or the holder died: our turn
 			}
 			select {
