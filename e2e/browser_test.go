@@ -287,7 +287,8 @@ func TestBrowser(t *testing.T) {
 		if got := p.url(); !strings.HasSuffix(got, "/next?name=Anna") {
 			t.Errorf("landed on %s", got)
 		}
-		if got := p.requested(); len(got) < 2 || !strings.HasSuffix(got[len(got)-1], "name=Anna") {
+		// The browser asks for an icon too, whenever it likes.
+		if got := p.requested(); !slices.ContainsFunc(got, func(url string) bool { return strings.HasSuffix(url, "name=Anna") }) {
 			t.Errorf("requests: %q", got)
 		}
 	})
