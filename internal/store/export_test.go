@@ -68,3 +68,6 @@ func (e explainer) explain(ctx context.Context, query string, args []any) {
 	}
 	e.record(query, strings.Join(plan, "\n"))
 }
+
+// Pools are the pools of the store.
+func (s *Store) Pools() (read, write *sql.DB) { return s.read, s.write }

@@ -35,8 +35,12 @@ func (db *DB) Dump(tb testing.TB) []byte {
 func (db *DB) Rows(tb testing.TB) []byte {
 	tb.Helper()
 	var out bytes.Buffer
-	pool, tables := db.raw(tb)
+	pool := db.Raw(tb)
 	defer func() { _ = pool.Close() }()
+	tables := "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+	if db.Kind == "postgres" {
+		tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+	}
 	names := column(tb, pool, tables)
 	if len(names) == 0 {
 		tb.Fatal("dumping: there is no table")
@@ -47,21 +51,25 @@ func (db *DB) Rows(tb testing.TB) []byte {
 	return out.Bytes()
 }
 
-// raw opens the database past the store, with the statement that lists tables.
-func (db *DB) raw(tb testing.TB) (pool *sql.DB, tables string) {
+// Raw opens the database past the store, for looking at it and for breaking
+// it; it is closed at the end of the test.
+func (db *DB) Raw(tb testing.TB) *sql.DB {
 	tb.Helper()
 	if db.path != "" {
-		pool, err := sql.Open("sqlite", "file:"+db.path+"?mode=ro&_pragma=busy_timeout(10000)")
+		pool, err := sql.Open("sqlite", "file:"+db.path+"?_pragma=busy_timeout(10000)")
 		if err != nil {
-			tb.Fatalf("dumping: %v", err)
+			tb.Fatalf("opening %s: %v", db.Kind, err)
 		}
-		return pool, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+		tb.Cleanup(func() { _ = pool.Close() })
+		return pool
 	}
 	config, err := pgxpool.ParseConfig(db.URL)
 	if err != nil {
-		tb.Fatalf("dumping: %v", err)
+		tb.Fatalf("opening %s: %v", db.Kind, err)
 	}
-	return stdlib.OpenDB(*config.ConnConfig), "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+	pool := stdlib.OpenDB(*config.ConnConfig)
+	tb.Cleanup(func() { _ = pool.Close() })
+	return pool
 }
 
 func column(tb testing.TB, pool *sql.DB, query string) []string {

@@ -25,16 +25,35 @@ const templateLock = 0x636c6176 // "clav"
 // one the test fails; see [Each].
 func Postgres(tb testing.TB) *DB {
 	tb.Helper()
-	server := os.Getenv(EnvPostgres)
-	if server == "" {
-		tb.Fatalf("%s is not set", EnvPostgres)
-	}
+	server := server(tb)
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
 	template, err := ensureTemplate(ctx, server)
 	if err != nil {
 		tb.Fatalf("preparing the template database: %v", err)
 	}
+	return createDatabase(tb, server, template)
+}
+
+func emptyPostgres(tb testing.TB) *DB {
+	tb.Helper()
+	return createDatabase(tb, server(tb), "template0")
+}
+
+func server(tb testing.TB) string {
+	tb.Helper()
+	server := os.Getenv(EnvPostgres)
+	if server == "" {
+		tb.Fatalf("%s is not set", EnvPostgres)
+	}
+	return server
+}
+
+// createDatabase copies a template; the copy is dropped at the end of the test.
+func createDatabase(tb testing.TB, server, template string) *DB {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
 	name := "claviger_test_" + strings.ToLower(rand.Text())
 	if err := execute(ctx, server, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		tb.Fatalf("creating a database: %v", err)

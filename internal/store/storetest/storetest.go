@@ -34,6 +34,15 @@ func Each(t *testing.T, fn func(t *testing.T, db *DB)) {
 	}
 }
 
+// EachEmpty is [Each] with databases that have no schema.
+func EachEmpty(t *testing.T, fn func(t *testing.T, db *DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, emptySQLite(t)) })
+	if os.Getenv(EnvPostgres) != "" {
+		t.Run("postgres", func(t *testing.T) { fn(t, emptyPostgres(t)) })
+	}
+}
+
 // EachB is [Each] for benchmarks.
 func EachB(b *testing.B, fn func(b *testing.B, db *DB)) {
 	b.Helper()
@@ -53,10 +62,17 @@ func Run(t *testing.T, fn func(t *testing.T, open func() vault.Store)) {
 // SQLite makes a database in a temporary file.
 func SQLite(tb testing.TB) *DB {
 	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "data", "claviger.db")
-	db := &DB{Kind: "sqlite", URL: "sqlite:" + path, path: path}
-	migrate(tb, db.URL)
+	db := emptySQLite(tb)
+	if err := migrateUp(tb.Context(), db.URL); err != nil {
+		tb.Fatal(err)
+	}
 	return db
+}
+
+func emptySQLite(tb testing.TB) *DB {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "data", "claviger.db")
+	return &DB{Kind: "sqlite", URL: "sqlite:" + path, path: path}
 }
 
 // Config is what opens the database.
@@ -77,13 +93,6 @@ func (db *DB) Open(tb testing.TB) *store.Store {
 		}
 	})
 	return s
-}
-
-func migrate(tb testing.TB, url string) {
-	tb.Helper()
-	if err := migrateUp(tb.Context(), url); err != nil {
-		tb.Fatal(err)
-	}
 }
 
 func migrateUp(ctx context.Context, url string) error {
