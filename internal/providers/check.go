@@ -206,9 +206,9 @@ func (f *file) success(path string, s *Success) {
 	}
 }
 
-func (f *file) hosts(path string, patterns []string, any bool) {
+func (f *file) hosts(path string, patterns []string, anyHost bool) {
 	for i, p := range patterns {
-		if any && p == "*" {
+		if anyHost && p == "*" {
 			continue
 		}
 		if !validHostPattern(p) {
@@ -231,13 +231,19 @@ func (f *file) header(path, name string) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
 		f.fault(path, "is not the name of a header")
-	case slices.Contains(hopHeaders, http.CanonicalHeaderKey(name)):
+	case isHopHeader(http.CanonicalHeaderKey(name)):
 		f.fault(path, "is a header that belongs to the connection, not to the credential")
 	}
 }
 
-// hopHeaders are decided by whoever makes the request.
-var hopHeaders = []string{"Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// isHopHeader knows the headers that whoever makes the request decides on.
+func isHopHeader(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
 
 func (f *file) template(path string, t Template) {
 	if err := t.check(); err != nil {

@@ -190,8 +190,8 @@ func (f *file) checkOAuth(m *Method, at string) {
 	f.endpoint(join(at, "jwks_url"), o.JWKSURL, false)
 	f.hosts(join(at, "endpoint_hosts"), o.EndpointHosts, true)
 	for i, alg := range o.SigningAlgorithms {
-		if !slices.Contains(signingAlgorithms, alg) {
-			f.fault(fmt.Sprintf("%s.signing_algorithms[%d]", at, i), "must be one of %s", strings.Join(signingAlgorithms, ", "))
+		if !slices.Contains(signingAlgorithms(), alg) {
+			f.fault(fmt.Sprintf("%s.signing_algorithms[%d]", at, i), "must be one of %s", strings.Join(signingAlgorithms(), ", "))
 		}
 	}
 	for i, s := range o.Scopes {
@@ -211,7 +211,7 @@ func (f *file) checkOAuth(m *Method, at string) {
 		f.fault(join(at, "response_mode"), "must be one of query, fragment, form_post")
 	}
 	for _, name := range sortedKeys(o.AuthorizeParams) {
-		if slices.Contains(ownParameters, name) {
+		if isOwnParameter(name) {
 			f.fault(join(join(at, "authorize_params"), name), "is a parameter that the flow sets itself")
 		}
 	}
@@ -289,12 +289,19 @@ func (f *file) checkRequestHeaders(p *Provider, m *Method, at string) {
 }
 
 // signingAlgorithms are the ones that can be pinned: asymmetric, all of them.
-var signingAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+func signingAlgorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+}
 
-// ownParameters of an authorization request are never a file's to set.
-var ownParameters = []string{
-	"client_id", "client_secret", "code_challenge", "code_challenge_method", "nonce", "redirect_uri",
-	"response_mode", "response_type", "scope", "state", "request", "request_uri",
+// isOwnParameter knows the parameters of an authorization request that are
+// never a file's to set.
+func isOwnParameter(name string) bool {
+	switch name {
+	case "client_id", "client_secret", "code_challenge", "code_challenge_method", "nonce", "redirect_uri",
+		"response_mode", "response_type", "scope", "state", "request", "request_uri":
+		return true
+	}
+	return false
 }
 
 // validScope is RFC 6749 section 3.3, and the slash-separated and URL-like

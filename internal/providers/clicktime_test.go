@@ -98,7 +98,7 @@ func TestClickTimeAnswersThatHoldNoToken(t *testing.T) {
 			w := newWorld(t)
 			w.sandbox.ClickTime().Faults().Next(sandbox.ClickTimeMe, 1, sandbox.Respond(http.StatusOK, nil, answer))
 			_, err := w.Submit(t.Context(), w.clickTime(), "password", form("email", sandbox.AdaEmail, "password", sandbox.ClickTimeAdaPassword))
-			wantKind(t, err, fault.ProviderRejected)
+			_ = wantKind(t, err, fault.ProviderRejected)
 		})
 	}
 }

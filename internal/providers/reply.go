@@ -28,15 +28,23 @@ type Reply struct {
 // MaxReply is the most bytes that all parameters of a reply have together.
 const MaxReply = 64 << 10
 
-// replyLimits are the parameters that are looked at, with the most bytes they
-// may have. What else there is is ignored (RFC 6749 section 4.1.2), as long as
+// replyLimit knows the parameters that are looked at, and the most bytes they
+// may have. Everything else is ignored (RFC 6749 section 4.1.2), as long as
 // the whole is not too large.
-var replyLimits = map[string]int{
-	"state":    512,
-	"code":     4 << 10,
-	"id_token": 16 << 10,
-	"iss":      2 << 10,
-	"error":    128,
+func replyLimit(name string) (limit int, known bool) {
+	switch name {
+	case "state":
+		return 512, true
+	case "code":
+		return 4 << 10, true
+	case "id_token":
+		return 16 << 10, true
+	case "iss":
+		return 2 << 10, true
+	case "error":
+		return 128, true
+	}
+	return 0, false
 }
 
 // ReplyError is a reply that no provider sends. It quotes nothing of it.
@@ -61,7 +69,7 @@ func ParseReply(mode ResponseMode, values url.Values) (Reply, error) {
 			return Reply{}, &ReplyError{"a parameter comes more than once"}
 		}
 		size += len(name) + len(list[0])
-		limit, known := replyLimits[name]
+		limit, known := replyLimit(name)
 		switch {
 		case size > MaxReply:
 			return Reply{}, &ReplyError{"it is too long"}
@@ -105,19 +113,21 @@ func (r Reply) Values() url.Values {
 	return v
 }
 
-// replyCodes are the registered error codes of an authorization response: RFC
+// isReplyCode knows the registered error codes of an authorization response: RFC
 // 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6. Others are
 // anybody's text and stay out of the trail.
-var replyCodes = strings.Fields(`
+func isReplyCode(code string) bool {
+	return slices.Contains(strings.Fields(`
 	access_denied account_selection_required consent_required interaction_required invalid_request
 	invalid_request_object invalid_request_uri invalid_scope login_required registration_not_supported
 	request_not_supported request_uri_not_supported server_error temporarily_unavailable
-	unauthorized_client unsupported_response_type`)
+	unauthorized_client unsupported_response_type`), code)
+}
 
 // linkError is an error reply as the end user's trip ends with it.
 func (r Reply) linkError(t target) *LinkError {
 	e := &LinkError{Reason: ReasonProvider, Message: fmt.Sprintf("%s answered with an error. Try again; if it stays, tell whoever sent you here.", t.provider.Title)}
-	if slices.Contains(replyCodes, r.Error) {
+	if isReplyCode(r.Error) {
 		e.Reason = r.Error
 	}
 	switch e.Reason {

@@ -141,8 +141,7 @@ func TestSchemaAndTypesHaveTheSameMembers(t *testing.T) {
 			}
 			props, _ := node["properties"].(map[string]any)
 			var want []string
-			for i := range typ.NumField() {
-				f := typ.Field(i)
+			for f := range typ.Fields() {
 				name := f.Tag.Get("yaml")
 				want = append(want, name)
 				if prop, ok := props[name].(map[string]any); ok {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,9 +55,7 @@ func (sessionScheme) obtain(ctx context.Context, s *Service, t target, values va
 		return vault.Grant{}, unusable(errors.New("login: the session is over already"))
 	}
 	if x.Keep != "" && values.Get(x.Keep) == ticked {
-		for name, v := range values {
-			g.Credential[name] = v
-		}
+		maps.Copy(g.Credential, values)
 		g.Renewable = true
 	}
 	g.Credential[valueCookie] = vault.NewSecret(cookie.Name + "=" + cookie.Value)
@@ -84,8 +83,9 @@ func sessionEnd(c *http.Cookie, now time.Time) time.Time {
 	end := jwtExpiry(c.Value)
 	switch {
 	case !end.IsZero():
+	case c.MaxAge > int(maxSession/time.Second):
 	case c.MaxAge > 0:
-		end = now.Add(min(time.Duration(c.MaxAge), maxSession/time.Second+1) * time.Second)
+		end = now.Add(time.Duration(c.MaxAge) * time.Second)
 	default:
 		end = c.Expires
 	}

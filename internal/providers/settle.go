@@ -52,7 +52,7 @@ func (s *Service) settle(ctx context.Context, t target, g vault.Grant, ask bool)
 		}
 		g.Account.Label = first(host, g.Account.ID)
 	}
-	g.Headers, err = t.withRequestHeaders(auth, g.Credential, !ask)
+	g.Headers, err = t.withRequestHeaders(auth, g.Credential, false)
 	if err != nil {
 		return vault.Grant{}, err
 	}

@@ -217,11 +217,11 @@ func TestTimeLogAuthorizationRequest(t *testing.T) {
 
 // Every single thing that can be wrong in a reply is seen before the code is
 // used, and everything odd but right goes through.
-func TestTimeLogFrontChannelCases(t *testing.T) {
+func TestTimeLogFrontChannelCases(t *testing.T) { //nolint:tparallel // the cases take turns at one TimeLog
 	t.Parallel()
 	w := newWorld(t)
 	for _, c := range sandbox.Cases(sandbox.Front) {
-		t.Run(c.Name, func(t *testing.T) { //nolint:paralleltest // they take turns at one TimeLog
+		t.Run(c.Name, func(t *testing.T) {
 			w.sandbox.TimeLog().ResetCalls()
 			defer w.sandbox.TimeLog().Tamper(c.On, c.Tamper)()
 			tr, u := w.begin(t, w.timeLog(), "oidc")
@@ -238,11 +238,11 @@ func TestTimeLogFrontChannelCases(t *testing.T) {
 	}
 }
 
-func TestTimeLogBackChannelCases(t *testing.T) {
+func TestTimeLogBackChannelCases(t *testing.T) { //nolint:tparallel // the cases take turns at one TimeLog
 	t.Parallel()
 	w := newWorld(t)
 	for _, c := range sandbox.Cases(sandbox.Back) {
-		t.Run(c.Name, func(t *testing.T) { //nolint:paralleltest // they take turns at one TimeLog
+		t.Run(c.Name, func(t *testing.T) {
 			w.sandbox.TimeLog().ResetCalls()
 			defer w.sandbox.TimeLog().Tamper(c.On, c.Tamper)()
 			tr, u := w.begin(t, w.timeLog(), "oidc")
@@ -393,7 +393,7 @@ func TestTimeLogReplayedReply(t *testing.T) {
 	}
 }
 
-func TestTimeLogAPIRoot(t *testing.T) {
+func TestTimeLogAPIRoot(t *testing.T) { //nolint:tparallel // the cases take turns at one TimeLog
 	t.Parallel()
 	w := newWorld(t)
 	for _, tt := range []struct {
@@ -440,7 +440,7 @@ func TestTimeLogAPIRoot(t *testing.T) {
 				t.Errorf("base URL %q, %v", g.BaseURL, err)
 			}
 			_, err = w.Submit(t.Context(), w.timeLog(), "personal_access_token", form("token", sandbox.TimeLogAdaToken))
-			wantKind(t, err, fault.ProviderRejected)
+			_ = wantKind(t, err, fault.ProviderRejected)
 		})
 	}
 }
@@ -453,7 +453,7 @@ func TestTimeLogWithoutDiscovery(t *testing.T) {
 
 	// The file's endpoints are those of the file's issuer, and of no other.
 	_, _, err := w.Begin(t.Context(), in, "oidc", vault.NewSecret("state"))
-	wantKind(t, err, fault.ProviderUnavailable)
+	_ = wantKind(t, err, fault.ProviderUnavailable)
 
 	in.Overrides.AuthorizationURL = base + "/connect/authorize"
 	in.Overrides.TokenURL = base + "/connect/token"
@@ -485,7 +485,7 @@ func TestTimeLogDiscoveryThatCannotBeTrusted(t *testing.T) {
 			w := newWorld(t)
 			w.sandbox.TimeLog().Set(func(s *sandbox.TimeLogSettings) { s.Discovery = change })
 			_, _, err := w.Begin(t.Context(), w.timeLog(), "oidc", vault.NewSecret("state"))
-			wantKind(t, err, fault.ProviderRejected)
+			_ = wantKind(t, err, fault.ProviderRejected)
 		})
 	}
 }
