@@ -164,7 +164,7 @@ func guide(m *providers.Method) *web.Guide {
 	if len(m.Guide) == 0 {
 		return nil
 	}
-	g := &web.Guide{Title: "Where to find it", Note: m.DisconnectHint}
+	g := &web.Guide{Title: "Where to find it"}
 	for _, s := range m.Guide {
 		step := web.Step{Text: s.Text}
 		if s.Link != "" {

@@ -21,7 +21,6 @@ type landingPage struct {
 	Asking    party
 	EndUser   vault.EndUser
 	Services  []string
-	Action    string
 	Reconnect bool
 	ExpiresAt time.Time
 }
@@ -112,7 +111,6 @@ func (h *Handler) landing(c echo.Context) error {
 	}
 	page := landingPage{
 		Asking: h.party(&s), EndUser: s.EndUser, Reconnect: s.Reconnect, ExpiresAt: s.ExpiresAt,
-		Action: "/connect/" + url.PathEscape(c.Param("token")),
 	}
 	for _, o := range offers {
 		page.Services = append(page.Services, o.title)
@@ -130,11 +128,14 @@ func (h *Handler) bind(c echo.Context) error {
 		return err
 	}
 	httpd.RecordOf(ctx).SetActor(s.ID)
+	if s.Status != vault.SessionOpen && s.Status != vault.SessionBound {
+		return h.over(c, &s)
+	}
 	s, binding, err := h.vault.BindSession(ctx, token, h.presented(c, s.ID))
 	if err != nil {
 		return err
 	}
-	if s.Status != vault.SessionBound {
+	if s.Status != vault.SessionBound { // since a moment ago
 		return h.over(c, &s)
 	}
 	h.binding(s.ID).Set(c, binding.Reveal())

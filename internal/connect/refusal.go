@@ -54,12 +54,13 @@ func (h *Handler) explain(next echo.HandlerFunc) echo.HandlerFunc {
 			page.Next = "A connect link works in the browser that opened it first. If that was not you, do not go on: somebody else may have your link."
 		case fault.Conflict:
 			status, page.Title = http.StatusConflict, "This step is over"
-			page.Link = h.again(c)
-			page.Next = "Go back to the application that you came from and start again."
+			if page.Link = h.again(c); page.Link.Href == "" {
+				page.Next = "Go back to the application that you came from and start again."
+			}
 		case fault.Malformed:
 			status, page.Title = http.StatusBadRequest, "This reply cannot be used"
 			page.Link = h.again(c)
-			page.Next = "Nothing was linked. Start again from the connect link."
+			page.Next = "Nothing was linked."
 		default:
 			return err
 		}
