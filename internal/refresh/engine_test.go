@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -322,9 +323,7 @@ func TestSessionCookieIsRenewedByItsPassword(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		short := b.linkToggl(t, "session", form)
 		kept := vault.Credential{"keep_password": vault.NewSecret("true")}
-		for name, value := range form {
-			kept[name] = value
-		}
+		maps.Copy(kept, form)
 		long := b.linkToggl(t, "session", kept)
 		if short.ExpiresAt.IsZero() || short.Renewable || !long.Renewable {
 			t.Fatalf("short %+v\nlong %+v", short, long)

@@ -8,7 +8,7 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 )
 
-var canaryPlain = []byte("claviger canary")
+const canaryPlain = "claviger canary"
 
 func canaryPlace() place { return place{"canary", "", "", purposeCanary, 0} }
 
@@ -18,7 +18,7 @@ var ErrWrongKeyset = errors.New("the database was sealed with another keyset")
 // CheckKeyset finds a wrong keyset before anything is served: a canary row,
 // made at the first start, has to open. Otherwise [ErrWrongKeyset].
 func (v *Vault) CheckKeyset(ctx context.Context) error {
-	sealed, err := v.master.seal(canaryPlace(), canaryPlain)
+	sealed, err := v.master.seal(canaryPlace(), []byte(canaryPlain))
 	if err != nil {
 		return err
 	}

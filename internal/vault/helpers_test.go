@@ -147,7 +147,7 @@ func (b *bench) bound(t *testing.T, n vault.NewSession) (vault.Caller, vault.Con
 	if n.EndUser.ID == "" {
 		n.EndUser = ada
 	}
-	s, token, err := b.CreateSession(t.Context(), b.caller, n)
+	_, token, err := b.CreateSession(t.Context(), b.caller, n)
 	must(t, err)
 	s, binding, err := b.BindSession(t.Context(), token, vault.Secret{})
 	must(t, err)

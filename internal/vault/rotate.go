@@ -96,7 +96,7 @@ func (v *Vault) KeyUse(ctx context.Context, environmentID string) (map[uint32]in
 // and the canary under the master's, the rows under their environment's. It
 // answers how many rows it moved. Readers notice nothing.
 func (v *Vault) Reseal(ctx context.Context) (int, error) {
-	canary, err := v.master.seal(canaryPlace(), canaryPlain)
+	canary, err := v.master.seal(canaryPlace(), []byte(canaryPlain))
 	if err != nil {
 		return 0, err
 	}

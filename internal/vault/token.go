@@ -66,11 +66,10 @@ func HashToken(s Secret) []byte {
 	return h[:]
 }
 
-var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
-
 // newID makes an id like con_01b2…: a prefix and a UUIDv7 (RFC 9562), in an
 // alphabet that sorts by time. Ids are no secrets.
 func newID(prefix string) string {
 	id := uuid.Must(uuid.NewV7())
-	return prefix + "_" + idEncoding.EncodeToString(id[:])
+	sorted := base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:])
+	return prefix + "_" + strings.ToLower(sorted)
 }
