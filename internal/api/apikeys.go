@@ -24,8 +24,13 @@ type apiKey struct {
 
 // newAPIKey is a key as its maker gets it, once.
 type newAPIKey struct {
-	apiKey
-	Key string `json:"key"`
+	ID        string        `json:"id"`
+	Name      string        `json:"name"`
+	Key       string        `json:"key"`
+	Prefix    string        `json:"prefix"`
+	Scopes    []vault.Scope `json:"scopes"`
+	ExpiresAt *time.Time    `json:"expires_at"`
+	CreatedAt time.Time     `json:"created_at"`
 }
 
 func showAPIKey(k vault.APIKey) apiKey {
@@ -37,86 +42,48 @@ func showAPIKey(k vault.APIKey) apiKey {
 
 // POST /v1/api-keys
 func (h *Handler) createAPIKey(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Name      string        `json:"name"`
 		Scopes    []vault.Scope `json:"scopes"`
-		ExpiresAt time.Time     `json:"expires_at"`
+		ExpiresAt *time.Time    `json:"expires_at"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
-	k, key, err := h.vault.CreateAPIKey(c.Request().Context(), caller, vault.NewAPIKey(in))
+	n := vault.NewAPIKey{Name: in.Name, Scopes: in.Scopes}
+	if in.ExpiresAt != nil {
+		n.ExpiresAt = in.ExpiresAt.UTC()
+		if n.ExpiresAt.IsZero() { // the year 1 is long past, and would read as "never"
+			n.ExpiresAt = n.ExpiresAt.Add(1)
+		}
+	}
+	k, key, err := h.vault.CreateAPIKey(c.Request().Context(), caller, n)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, newAPIKey{showAPIKey(k), key.Reveal()})
+	return c.JSON(http.StatusCreated, newAPIKey{
+		ID: k.ID, Name: k.Name, Key: key.Reveal(), Prefix: k.Prefix, Scopes: k.Scopes, ExpiresAt: orNull(k.ExpiresAt), CreatedAt: k.CreatedAt,
+	})
 }
 
 // GET /v1/api-keys
 func (h *Handler) listAPIKeys(c echo.Context, caller vault.Caller) error {
 	q := httpd.Query(c)
-	page := pageOf(q)
-	if err := q.Err(); err != nil {
+	p := pageOf(q)
+	if err := p.err(q); err != nil {
 		return err
 	}
-	found, err := h.vault.APIKeys(c.Request().Context(), caller, page)
+	found, err := h.vault.APIKeys(c.Request().Context(), caller, p.page())
 	if err != nil {
 		return err
 	}
-	return answerList(c, found, page.Limit, func(k vault.APIKey) string { return k.ID }, showAPIKey)
+	return answerPage(c, p, found, func(k vault.APIKey) string { return k.ID }, showAPIKey)
 }
 
 // DELETE /v1/api-keys/{id}
 func (h *Handler) deleteAPIKey(c echo.Context, caller vault.Caller) error {
-	if err := h.vault.RevokeAPIKey(c.Request().Context(), caller, c.Param("id")); err != nil {
+	if err := h.vault.RevokeAPIKey(c.Request().Context(), caller, idOrNobody(c.Param("id"))); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-// auditEntry is one line of the trail.
-type auditEntry struct {
-	ID            string           `json:"id"`
-	At            time.Time        `json:"at"`
-	ActorKind     vault.CallerKind `json:"actor_kind"`
-	ActorID       string           `json:"actor_id"`
-	Action        vault.Action     `json:"action"`
-	Allowed       bool             `json:"allowed"`
-	ConnectionID  *string          `json:"connection_id"`
-	IntegrationID *string          `json:"integration_id"`
-	SessionID     *string          `json:"connect_session_id"`
-	Reason        *string          `json:"reason"`
-	Generation    *int64           `json:"generation"`
-	Count         int64            `json:"count"`
-}
-
-func showAuditEntry(e vault.AuditEntry) auditEntry {
-	out := auditEntry{
-		ID: e.ID, At: e.At, ActorKind: e.ActorKind, ActorID: e.ActorID, Action: e.Action, Allowed: e.Allowed,
-		ConnectionID: wordOrNull(e.ConnectionID), IntegrationID: wordOrNull(e.IntegrationID), SessionID: wordOrNull(e.SessionID),
-		Reason: wordOrNull(e.Reason), Count: e.Count,
-	}
-	if e.Generation != 0 {
-		out.Generation = &e.Generation
-	}
-	return out
-}
-
-// GET /v1/audit
-func (h *Handler) listAudit(c echo.Context, caller vault.Caller) error {
-	q := httpd.Query(c)
-	f := vault.AuditFilter{
-		ConnectionID: q.String("connection_id", maxParam),
-		ActorID:      q.String("actor_id", maxParam),
-		Action:       vault.Action(q.String("action", maxParam)),
-		Page:         pageOf(q),
-	}
-	if err := q.Err(); err != nil {
-		return err
-	}
-	found, err := h.vault.Audit(c.Request().Context(), caller, f)
-	if err != nil {
-		return err
-	}
-	return answerList(c, found, f.Page.Limit, func(e vault.AuditEntry) string { return e.ID }, showAuditEntry)
 }

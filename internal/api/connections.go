@@ -52,16 +52,10 @@ func showConnection(c vault.Connection) connection {
 	return out
 }
 
-func wordOrNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
 // GET /v1/connections
 func (h *Handler) listConnections(c echo.Context, caller vault.Caller) error {
 	q := httpd.Query(c)
+	p := pageOf(q)
 	f := vault.ConnectionFilter{
 		Integration: q.String("integration", maxParam),
 		EndUserID:   q.String("end_user_id", maxParam),
@@ -69,16 +63,16 @@ func (h *Handler) listConnections(c echo.Context, caller vault.Caller) error {
 			string(vault.StatusReconnectRequired), string(vault.StatusRevoked))),
 		Tags:  q.Prefixed("tag.", maxParam),
 		Query: q.String("q", maxParam),
-		Page:  pageOf(q),
+		Page:  p.page(),
 	}
-	if err := q.Err(); err != nil {
+	if err := p.err(q); err != nil {
 		return err
 	}
 	found, err := h.vault.Connections(c.Request().Context(), caller, f)
 	if err != nil {
 		return err
 	}
-	return answerList(c, found, f.Page.Limit, func(x vault.Connection) string { return x.ID }, showConnection)
+	return answerPage(c, p, found, func(x vault.Connection) string { return x.ID }, showConnection)
 }
 
 // GET /v1/connections/{id}
@@ -90,23 +84,16 @@ func (h *Handler) getConnection(c echo.Context, caller vault.Caller) error {
 	return c.JSON(http.StatusOK, showConnection(found))
 }
 
-// connectionID is the id in the path, noted for the log.
-func connectionID(c echo.Context) string {
-	id := c.Param("id")
-	httpd.RecordOf(c.Request().Context()).SetConnection(id)
-	return id
-}
-
 // PATCH /v1/connections/{id}
 func (h *Handler) patchConnection(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Tags     *map[string]string `json:"tags"`
 		Metadata *map[string]any    `json:"metadata"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
-	patched, err := h.vault.PatchConnection(c.Request().Context(), caller, connectionID(c), vault.ConnectionPatch(in))
+	patched, err := h.vault.PatchConnection(c.Request().Context(), caller, connectionID(c), vault.ConnectionPatch(*in))
 	if err != nil {
 		return err
 	}
@@ -115,7 +102,7 @@ func (h *Handler) patchConnection(c echo.Context, caller vault.Caller) error {
 
 // POST /v1/connections
 func (h *Handler) importConnection(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Integration string            `json:"integration"`
 		Method      string            `json:"method"`
 		Credential  vault.Credential  `json:"credential"`
@@ -124,13 +111,13 @@ func (h *Handler) importConnection(c echo.Context, caller vault.Caller) error {
 		ExternalID  string            `json:"external_id"`
 		Verify      *bool             `json:"verify"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
 	n := vault.NewImport{Method: in.Method, EndUser: in.EndUser, Tags: in.Tags, ExternalID: in.ExternalID}
 	var err error
-	if n.Integration, err = h.vault.PrepareImport(ctx, caller, in.Integration, n); err != nil {
+	if n.Integration, err = h.vault.PrepareImport(ctx, caller, keyOrNobody(in.Integration), n); err != nil {
 		return err
 	}
 	if n.Grant, err = h.providers.Import(ctx, n.Integration, in.Method, in.Credential, in.Verify == nil || *in.Verify); err != nil {
@@ -183,10 +170,10 @@ func (h *Handler) refreshConnection(c echo.Context, caller vault.Caller) error {
 
 // POST /v1/connections/{id}/rejected
 func (h *Handler) rejectConnection(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Generation int64 `json:"generation"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
 	if in.Generation < 1 {

@@ -54,32 +54,32 @@ func (h *Handler) Mount(e *echo.Echo) {
 		method, path string
 		handle       func(echo.Context, vault.Caller) error
 	}{
-		{http.MethodGet, "/providers", h.listProviders},
-		{http.MethodGet, "/providers/:name", h.getProvider},
+		{http.MethodGet, "/providers", bare(h.listProviders)},
+		{http.MethodGet, "/providers/:name", bare(h.getProvider)},
 
-		{http.MethodPost, "/integrations", h.createIntegration},
+		{http.MethodPost, "/integrations", bare(h.createIntegration)},
 		{http.MethodGet, "/integrations", h.listIntegrations},
-		{http.MethodGet, "/integrations/:key", h.getIntegration},
-		{http.MethodPatch, "/integrations/:key", h.patchIntegration},
+		{http.MethodGet, "/integrations/:key", bare(h.getIntegration)},
+		{http.MethodPatch, "/integrations/:key", bare(h.patchIntegration)},
 		{http.MethodDelete, "/integrations/:key", h.deleteIntegration},
 
-		{http.MethodPost, "/connect-sessions", h.createSession},
+		{http.MethodPost, "/connect-sessions", bare(h.createSession)},
 		{http.MethodGet, "/connect-sessions/:id", h.getSession},
-		{http.MethodPost, "/connect-sessions/:id/redeem", h.redeemSession},
+		{http.MethodPost, "/connect-sessions/:id/redeem", bare(h.redeemSession)},
 
-		{http.MethodPost, "/connections", h.importConnection},
+		{http.MethodPost, "/connections", bare(h.importConnection)},
 		{http.MethodGet, "/connections", h.listConnections},
-		{http.MethodGet, "/connections/:id", h.getConnection},
-		{http.MethodPatch, "/connections/:id", h.patchConnection},
+		{http.MethodGet, "/connections/:id", bare(h.getConnection)},
+		{http.MethodPatch, "/connections/:id", bare(h.patchConnection)},
 		{http.MethodGet, "/connections/:id/credential", h.getCredential},
-		{http.MethodPost, "/connections/:id/refresh", h.refreshConnection},
-		{http.MethodPost, "/connections/:id/rejected", h.rejectConnection},
-		{http.MethodPost, "/connections/:id/revoke", h.revokeConnection},
-		{http.MethodDelete, "/connections/:id", h.deleteConnection},
+		{http.MethodPost, "/connections/:id/refresh", bare(h.refreshConnection)},
+		{http.MethodPost, "/connections/:id/rejected", bare(h.rejectConnection)},
+		{http.MethodPost, "/connections/:id/revoke", bare(h.revokeConnection)},
+		{http.MethodDelete, "/connections/:id", bare(h.deleteConnection)},
 
 		{http.MethodGet, "/api-keys", h.listAPIKeys},
-		{http.MethodPost, "/api-keys", h.createAPIKey},
-		{http.MethodDelete, "/api-keys/:id", h.deleteAPIKey},
+		{http.MethodPost, "/api-keys", bare(h.createAPIKey)},
+		{http.MethodDelete, "/api-keys/:id", bare(h.deleteAPIKey)},
 
 		{http.MethodGet, "/audit", h.listAudit},
 	} {

@@ -26,6 +26,7 @@ func (h *Handler) getHeaders(c echo.Context) error {
 	served, err := h.engine.Headers(ctx, bearer(c), connectionID(c), minTTL)
 	rec := httpd.RecordOf(ctx)
 	rec.SetActor(served.Caller.ID)
+	rec.SetEnvironment(served.Caller.EnvironmentID)
 	if err != nil {
 		return err
 	}
@@ -48,9 +49,11 @@ func minTTLOf(c echo.Context) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, q.Err()
 }
 
-// wantsText reports whether text/plain is asked for by name: curl -H @- reads it.
+// wantsText reports whether text/plain is asked for by name, and JSON is not:
+// some clients name everything that they know of.
 func wantsText(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Accept"), "text/plain")
+	accept := strings.ToLower(r.Header.Get("Accept"))
+	return strings.Contains(accept, "text/plain") && !strings.Contains(accept, "json")
 }
 
 // withMinTTLUnmet adds a member to an answer that is rendered already.

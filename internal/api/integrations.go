@@ -38,7 +38,7 @@ func (h *Handler) showIntegration(in vault.Integration) integration {
 
 // POST /v1/integrations
 func (h *Handler) createIntegration(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Provider     string          `json:"provider"`
 		Key          string          `json:"key"`
 		Title        string          `json:"title"`
@@ -48,7 +48,7 @@ func (h *Handler) createIntegration(c echo.Context, caller vault.Caller) error {
 		Methods      []string        `json:"methods"`
 		Overrides    vault.Overrides `json:"overrides"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
 	made, err := h.vault.CreateIntegration(c.Request().Context(), caller, vault.Integration{
@@ -64,20 +64,20 @@ func (h *Handler) createIntegration(c echo.Context, caller vault.Caller) error {
 // GET /v1/integrations
 func (h *Handler) listIntegrations(c echo.Context, caller vault.Caller) error {
 	q := httpd.Query(c)
-	page := pageOf(q)
-	if err := q.Err(); err != nil {
+	p := pageOf(q)
+	if err := p.err(q); err != nil {
 		return err
 	}
-	found, err := h.vault.Integrations(c.Request().Context(), caller, page)
+	found, err := h.vault.Integrations(c.Request().Context(), caller, p.page())
 	if err != nil {
 		return err
 	}
-	return answerList(c, found, page.Limit, func(x vault.Integration) string { return x.ID }, h.showIntegration)
+	return answerPage(c, p, found, func(x vault.Integration) string { return x.ID }, h.showIntegration)
 }
 
 // GET /v1/integrations/{key}
 func (h *Handler) getIntegration(c echo.Context, caller vault.Caller) error {
-	found, err := h.vault.Integration(c.Request().Context(), caller, c.Param("key"))
+	found, err := h.vault.Integration(c.Request().Context(), caller, keyOrNobody(c.Param("key")))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (h *Handler) getIntegration(c echo.Context, caller vault.Caller) error {
 
 // PATCH /v1/integrations/{key}
 func (h *Handler) patchIntegration(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Title        *string          `json:"title"`
 		ClientID     *string          `json:"client_id"`
 		ClientSecret *vault.Secret    `json:"client_secret"`
@@ -94,10 +94,10 @@ func (h *Handler) patchIntegration(c echo.Context, caller vault.Caller) error {
 		Methods      *[]string        `json:"methods"`
 		Overrides    *vault.Overrides `json:"overrides"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
-	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, c.Param("key"), vault.IntegrationPatch(in))
+	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, keyOrNobody(c.Param("key")), vault.IntegrationPatch(*in))
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (h *Handler) deleteIntegration(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if err := h.vault.DeleteIntegration(c.Request().Context(), caller, c.Param("key"), revoke); err != nil {
+	if err := h.vault.DeleteIntegration(c.Request().Context(), caller, keyOrNobody(c.Param("key")), revoke); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

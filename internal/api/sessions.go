@@ -24,7 +24,7 @@ type newSession struct {
 
 // POST /v1/connect-sessions
 func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		EndUser            vault.EndUser     `json:"end_user"`
 		Integrations       []string          `json:"integrations"`
 		ConnectionID       string            `json:"connection_id"`
@@ -34,18 +34,18 @@ func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
 		Tags               map[string]string `json:"tags"`
 		TTLSeconds         *int64            `json:"ttl_seconds"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
 	n := vault.NewSession{
 		EndUser: in.EndUser, Integrations: in.Integrations, ConnectionID: in.ConnectionID, AllowAccountChange: in.AllowAccountChange,
-		ReturnURL: in.ReturnURL, Completion: in.Completion, Tags: in.Tags,
+		ReturnURL: in.ReturnURL, Completion: in.Completion, Tags: in.Tags, TTL: sessionTTL(in.TTLSeconds),
 	}
-	if in.TTLSeconds != nil {
-		if *in.TTLSeconds <= 0 || *in.TTLSeconds > int64(vault.MaxSessionTTL.Seconds()) {
-			return fault.InvalidField("/ttl_seconds", "Must be %d to %d.", int(vault.MinSessionTTL.Seconds()), int(vault.MaxSessionTTL.Seconds()))
-		}
-		n.TTL = time.Duration(*in.TTLSeconds) * time.Second
+	for i, key := range n.Integrations {
+		n.Integrations[i] = keyOrNobody(key)
+	}
+	if n.ConnectionID != "" {
+		n.ConnectionID = idOrNobody(n.ConnectionID)
 	}
 	s, token, err := h.vault.CreateSession(c.Request().Context(), caller, n)
 	if err != nil {
@@ -54,6 +54,18 @@ func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
 	return c.JSON(http.StatusCreated, newSession{
 		ID: s.ID, Token: token.Reveal(), ConnectURL: h.publicURL.JoinPath("connect", token.Reveal()).String(), ExpiresAt: s.ExpiresAt,
 	})
+}
+
+// sessionTTL is 0 where the vault is to choose, and a time that it refuses where
+// there is no such time.
+func sessionTTL(seconds *int64) time.Duration {
+	switch {
+	case seconds == nil:
+		return 0
+	case *seconds <= 0 || *seconds > int64(vault.MaxSessionTTL/time.Second):
+		return -1
+	}
+	return time.Duration(*seconds) * time.Second
 }
 
 // session is where a connect session stands.
@@ -72,7 +84,7 @@ func (h *Handler) getSession(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	s, err := h.vault.WaitSession(c.Request().Context(), caller, c.Param("id"), time.Duration(wait)*time.Second)
+	s, err := h.vault.WaitSession(c.Request().Context(), caller, idOrNobody(c.Param("id")), time.Duration(wait)*time.Second)
 	if err != nil {
 		return err
 	}
@@ -83,14 +95,19 @@ func (h *Handler) getSession(c echo.Context, caller vault.Caller) error {
 
 // POST /v1/connect-sessions/{id}/redeem
 func (h *Handler) redeemSession(c echo.Context, caller vault.Caller) error {
-	var in struct {
+	var in *struct {
 		Result    vault.Secret `json:"result"`
 		EndUserID string       `json:"end_user_id"`
 	}
-	if err := httpd.DecodeJSON(c, &in); err != nil {
+	if err := decode(c, &in); err != nil {
 		return err
 	}
-	conn, err := h.vault.Redeem(c.Request().Context(), caller, c.Param("id"), in.Result, in.EndUserID)
+	if in.EndUserID == "" {
+		// A host that has lost track of who is signed in must not be taken for
+		// one that sees somebody else: that would cost the connection.
+		return fault.InvalidField("/end_user_id", "Is required.")
+	}
+	conn, err := h.vault.Redeem(c.Request().Context(), caller, idOrNobody(c.Param("id")), in.Result, in.EndUserID)
 	if err != nil {
 		return err
 	}
