@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// Set by the linker in release builds.
+var (
+	version = "dev"
+	commit  = ""
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &process{env: environment(os.Environ()), stdout: os.Stdout, stderr: os.Stderr}
+	if err := p.run(ctx, os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "claviger: "+strings.ReplaceAll(err.Error(), "\n", "\nclaviger: "))
+		}
+		stop()
+		os.Exit(1)
+	}
+}
+
+// process is what a command knows of the process it runs in; tests have one
+// of their own.
+type process struct {
+	env            map[string]string
+	stdout, stderr io.Writer
+	// started, if set, is told the address once a broker answers.
+	started func(url string)
+}
+
+// command is one word after the program's name.
+type command struct {
+	name    string
+	args    string
+	summary string
+	run     func(ctx context.Context, p *process, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "", "the broker (what runs without a command)", serve},
+		{"demo", "", "the broker with a sandbox of Toggl, ClickTime and TimeLog, and a connect link for each", demo},
+		{"migrate", "up|down|status|force", "the schema of the database", migrateCommand},
+		{"key", "generate|list|rotate|reseal|retire", "the keyset that seals credentials", keyCommand},
+		{"apikey", "create|list|revoke", "API keys, for the first one or a lost one", apiKeyCommand},
+		{"doctor", "", "checks configuration, database, schema, keyset, clock and reachability", doctor},
+		{"version", "", "version, commit and Go version", printVersion},
+	}
+}
+
+// run finds the command. What begins with a dash is a flag of serve.
+func (p *process) run(ctx context.Context, args []string) error {
+	name := "serve"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	}
+	if name == "help" || len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+		p.usage()
+		return nil
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(ctx, p, args)
+		}
+	}
+	p.usage()
+	return fmt.Errorf("there is no command %q", name)
+}
+
+func (p *process) usage() {
+	w := p.stderr
+	fmt.Fprintln(w, "usage: claviger [command] [flags]\n\ncommands:")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-8s %-36s %s\n", c.name, c.args, c.summary)
+	}
+	fmt.Fprintln(w, "\nsettings, each a variable and a flag; those marked * also from a file, as NAME_FILE and -name-file:")
+	for _, s := range settings() {
+		mark := " "
+		if s.secret {
+			mark = "*"
+		}
+		def := ""
+		if s.def != "" {
+			def = " (default " + s.def + ")"
+		}
+		fmt.Fprintf(w, "  %s%-23s%s -%-16s %s%s\n", envPrefix, s.name, mark, s.flag(), s.usage, def)
+	}
+}
+
+func printVersion(_ context.Context, p *process, _ []string) error {
+	rev := commit
+	if info, ok := debug.ReadBuildInfo(); ok && rev == "" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				rev = s.Value
+			}
+		}
+	}
+	if rev == "" {
+		rev = "unknown"
+	}
+	_, err := fmt.Fprintf(p.stdout, "claviger %s, commit %s, %s %s/%s\n", version, rev, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// serve is `claviger serve`, and what runs without a command.
+func serve(ctx context.Context, p *process, args []string) error {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	cfg, err := loadConfig(fs, args, p.env)
+	if err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("serve takes no arguments, only flags: %q", fs.Arg(0))
+	}
+	ln, err := listen(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	b, err := openBroker(ctx, cfg, p.logger(cfg))
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	env, err := b.vault.EnsureEnvironment(ctx, vault.DefaultEnvironment)
+	if err != nil {
+		return err
+	}
+	key, err := b.firstKey(ctx, env)
+	if err != nil {
+		return err
+	}
+	if !key.IsZero() {
+		fmt.Fprintf(p.stdout, "API key, shown this once: %s\n", key.Reveal())
+	}
+	fmt.Fprintf(p.stdout, "Claviger %s is at %s (admin page: %s/admin)\n", version, cfg.PublicURL, cfg.PublicURL)
+	if p.started != nil {
+		p.started(cfg.PublicURL.String())
+	}
+	return b.serve(ctx, ln)
+}
+
+// listen opens the port first: a public URL that nobody set follows from it.
+func listen(ctx context.Context, cfg *config) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", cfg.Listen, err)
+	}
+	if cfg.publicURLSet {
+		return ln, nil
+	}
+	if host, _, _ := net.SplitHostPort(cfg.Listen); loopback(host) {
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		cfg.PublicURL = &url.URL{Scheme: "http", Host: net.JoinHostPort("localhost", port)}
+	}
+	return ln, nil
+}
+
+// firstKey makes sure that somebody can call the API: the configured key, or in
+// embedded mode one that is made when there is none, and answered to be shown.
+func (b *broker) firstKey(ctx context.Context, env *vault.Environment) (vault.Secret, error) {
+	caller := vault.System("start", env.ID)
+	if !b.cfg.APIKey.IsZero() {
+		if err := b.vault.EnsureAPIKey(ctx, caller, "configured", b.cfg.APIKey); err != nil {
+			return vault.Secret{}, fmt.Errorf("CLAVIGER_API_KEY: %w", err)
+		}
+		return vault.Secret{}, nil
+	}
+	if !b.cfg.embedded() {
+		return vault.Secret{}, nil
+	}
+	keys, err := b.vault.APIKeys(ctx, caller, vault.Page{Limit: 1})
+	if err != nil || len(keys) > 0 {
+		return vault.Secret{}, err
+	}
+	_, key, err := b.vault.CreateAPIKey(ctx, caller, vault.NewAPIKey{Name: "first", Scopes: vault.AllScopes()})
+	return key, err
+}
