@@ -129,6 +129,8 @@ methods:
 		"text for bool":  {strings.Replace(minimal, "type: token", "type: token\n        required: \"true\"", 1), []string{"x.yaml:11: methods[0].fields[0].required: must be true or false"}},
 		"text for int":   {strings.Replace(minimal, "type: token", "type: token\n        max_length: \"5\"", 1), []string{"x.yaml:11: methods[0].fields[0].max_length: must be a whole number"}},
 		"float for int":  {strings.Replace(minimal, "type: token", "type: token\n        max_length: 5.0", 1), []string{"must be a whole number"}},
+		"empty text":     {minimal + "website: ''\n", []string{"x.yaml:14: website: is empty; leave it out"}},
+		"empty list":     {strings.Replace(minimal, "fields:", "guide: []\n    fields:", 1), []string{"x.yaml:7: methods[0].guide: is empty; leave it out"}},
 		"map for list":   {strings.Replace(minimal, "fields:", "guide: {text: x}\n    fields:", 1), []string{"methods[0].guide: must be a list"}},
 		"anchor":         {strings.Replace(minimal, "title: X", "title: &a X", 1), []string{"anchors, aliases and tags are not taken"}},
 		"tag":            {strings.Replace(minimal, "title: X", "title: !!str X", 1), []string{"anchors, aliases and tags are not taken"}},
@@ -140,7 +142,7 @@ methods:
 			[]string{"x.yaml:2: title", "x.yaml:3: icon", "x.yaml:5: methods[0].name"},
 		},
 		"all at once, sense": {
-			strings.NewReplacer("title: X", "title: ''\nbase_url: http://x.example/", "type: token", "type: secret", "Bearer {key}", "Bearer {kez}").Replace(minimal),
+			strings.NewReplacer("title: X", "title: ' '\nbase_url: http://x.example/", "type: token", "type: secret", "Bearer {key}", "Bearer {kez}").Replace(minimal),
 			[]string{"x.yaml:2: title: is missing", "x.yaml:3: base_url: must be an https URL", "base_url: must not end with a slash", "x.yaml:11: methods[0].fields[0].type: must be one of", "names {kez}, which is not there"},
 		},
 		"settings missing":    {strings.Replace(minimal, "scheme: token", "scheme: basic", 1), []string{"methods[0]: scheme basic needs basic"}},
@@ -213,6 +215,8 @@ func FuzzDecodeFile(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(minimal))
+	f.Add([]byte(minimal + "base_url: https://example.com/a b\nwebsite: HTTPS://example.com\n"))
+	f.Add([]byte(minimal + "base_url: https://example.com\nverify: {path: '/a b', account: {id: [a.b[c=d].e+f]}}\n"))
 	f.Add([]byte("a: &a [*a, *a]\nb: *a\n"))
 	f.Add([]byte("<<: {a: b}\n? [x]\n: y\n"))
 	f.Add([]byte("name: |\n  x\n\t- y\n"))

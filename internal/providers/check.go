@@ -135,7 +135,7 @@ func (f *file) webURL(path, s string) {
 	if s == "" {
 		return
 	}
-	if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if u, err := url.Parse(s); err != nil || !strings.HasPrefix(s, "https://") || u.Host == "" || u.User != nil || !isVisible(s) || len(s) > 2048 {
 		f.fault(path, "must be an https URL")
 	}
 }
@@ -150,7 +150,7 @@ func (f *file) endpoint(path, s string, required bool) {
 		return
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || u.RawQuery != "" || u.ForceQuery {
+	if err != nil || !strings.HasPrefix(s, "https://") || u.Host == "" || strings.ContainsAny(s, "@?#") || !isVisible(s) || len(s) > 2048 {
 		f.fault(path, "must be an https URL without user name, query and fragment")
 	}
 }
@@ -159,9 +159,14 @@ func (f *file) path(path, s string) {
 	if s == "" {
 		return
 	}
-	if u, err := url.Parse(s); err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || u.RawQuery != "" || u.Fragment != "" {
+	if _, err := url.Parse(s); err != nil || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "?#") || !isVisible(s) {
 		f.fault(path, "must begin with one slash and have no query")
 	}
+}
+
+// isVisible is ASCII without the space.
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func (f *file) oneOf(path, a, av, b, bv string) {

@@ -143,20 +143,24 @@ func (f *file) decode(node ast.Node, v reflect.Value, path string, depth int) {
 			f.wrongType(path, node, "a list")
 			return
 		}
+		if len(seq.Values) == 0 {
+			f.fault(path, "is empty; leave it out")
+		}
 		for i, n := range seq.Values {
 			item := reflect.New(v.Type().Elem()).Elem()
 			f.decode(n, item, fmt.Sprintf("%s[%d]", path, i), depth+1)
 			v.Set(reflect.Append(v, item))
 		}
 	case reflect.String:
-		switch n := node.(type) {
-		case *ast.StringNode:
-			v.SetString(n.Value)
-		case *ast.LiteralNode:
-			v.SetString(n.Value.Value)
-		default:
+		text, ok := textOf(node)
+		if !ok {
 			f.wrongType(path, node, "text (put it in quotes)")
+			return
 		}
+		if text == "" {
+			f.fault(path, "is empty; leave it out")
+		}
+		v.SetString(text)
 	case reflect.Bool:
 		n, ok := node.(*ast.BoolNode)
 		if !ok {
@@ -175,6 +179,16 @@ func (f *file) decode(node ast.Node, v reflect.Value, path string, depth int) {
 	default:
 		panic("providers: a provider file cannot hold a " + v.Type().String())
 	}
+}
+
+func textOf(node ast.Node) (string, bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	}
+	return "", false
 }
 
 func (f *file) decodeStruct(node ast.Node, v reflect.Value, path string, depth int) {
