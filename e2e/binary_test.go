@@ -108,6 +108,24 @@ func startBrokerCommand(t *testing.T, args []string, settings ...string) *broker
 	return b
 }
 
+// onPostgres is the settings for a broker on a new database with the schema in
+// it and a new keyset. Several brokers may be given the same ones.
+func onPostgres(t *testing.T) []string {
+	t.Helper()
+	keyset, err := claviger(t, nil, "key", "generate").Output()
+	if err != nil {
+		t.Fatalf("claviger key generate: %v", err)
+	}
+	settings := []string{
+		"CLAVIGER_DATABASE_URL=" + newDatabase(t),
+		"CLAVIGER_KEYSET=" + string(bytes.TrimSpace(keyset)),
+	}
+	if out, err := claviger(t, settings, "migrate", "up").CombinedOutput(); err != nil {
+		t.Fatalf("claviger migrate up: %v\n%s", err, out)
+	}
+	return settings
+}
+
 // get is the status of a GET, 0 where there was no answer.
 func get(ctx context.Context, url string) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
@@ -120,4 +138,37 @@ func get(ctx context.Context, url string) int {
 	}
 	_ = res.Body.Close()
 	return res.StatusCode
+}
+
+func TestBroker(t *testing.T) {
+	t.Parallel()
+	const key = "e2e-4dQ7mXw9Kc2RzT5vBn8LpY3sGh6Fj1Wk"
+	for name, settings := range map[string]func(*testing.T) []string{
+		"sqlite":   func(*testing.T) []string { return nil },
+		"postgres": onPostgres,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			given := append(settings(t), "CLAVIGER_API_KEY="+key)
+			b := startBroker(t, given...)
+			if got := get(t.Context(), b.url+"/healthz"); got != http.StatusOK {
+				t.Errorf("/healthz: %d", got)
+			}
+			getJSON(t, b.url+"/v1/providers", key, http.StatusOK, nil)
+			if name == "postgres" {
+				// A second replica on the same database, and one killed under it.
+				other := startBroker(t, given...)
+				b.kill()
+				getJSON(t, other.url+"/v1/providers", key, http.StatusOK, nil)
+				b = other
+			}
+			if err := b.terminate(); err != nil {
+				t.Errorf("stopping: %v", err)
+			}
+			if !bytes.Contains(b.log(t), []byte(b.url)) {
+				t.Error("the log does not say which URL to open")
+			}
+			secrets{"the API key": key}.refuteLeaks(t, "the log", b.log(t))
+		})
+	}
 }

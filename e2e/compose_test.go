@@ -3,6 +3,7 @@ package e2e
 import (
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -220,46 +221,79 @@ func TestDockerfileKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// TestComposeStartsTheBroker runs the broker on the environment that the
-// compose file gives it, with the database, the files and the address of this
-// test put in place of the containers' own.
+// TestComposeStartsTheBroker runs the services of the compose file as it would,
+// on the environment that it gives them, with the database, the files and the
+// address of this test put in place of the containers' own.
 func TestComposeStartsTheBroker(t *testing.T) {
 	t.Parallel()
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		dir := t.TempDir()
 		keyset, err := claviger(t, nil, "key", "generate").Output()
 		if err != nil {
 			t.Fatalf("claviger key generate: %v", err)
 		}
-		contents := map[string]string{
+		files := map[string]string{
 			"api_key":      "compose-" + rand.Text() + rand.Text(),
 			"database_url": newDatabase(t),
 			"keyset":       string(keyset),
 		}
-		var settings []string
-		for name, value := range loadCompose(t).Services["broker"].Environment {
-			if value == nil {
-				t.Fatalf("%s has no value", name)
-			}
-			if secret, ok := strings.CutPrefix(*value, "/run/secrets/"); ok {
-				if contents[secret] == "" {
-					t.Fatalf("nobody makes the secret %s", secret)
-				}
-				*value = filepath.Join(dir, secret)
-				// As scripts/compose-secrets leaves them.
-				if err := os.WriteFile(*value, []byte(contents[secret]), 0o444); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if name != "CLAVIGER_PUBLIC_URL" { // startBroker's own port
-				settings = append(settings, name+"="+*value)
-			}
+		services := loadCompose(t).Services
+
+		if got := services["broker"].DependsOn["migrate"].Condition; got != types.ServiceConditionCompletedSuccessfully {
+			t.Errorf("the broker waits for the schema to be %q", got)
 		}
-		b := startBroker(t, settings...)
-		getJSON(t, b.url+"/v1/connections", contents["api_key"], http.StatusOK, nil)
-		getJSON(t, b.url+"/v1/connections", contents["api_key"]+"x", http.StatusUnauthorized, nil)
-		secrets{"the API key": contents["api_key"], "the keyset": strings.TrimSpace(contents["keyset"])}.
-			refuteLeaks(t, "the log", b.log(t))
+		migrate := claviger(t, composeSettings(t, services["migrate"], files), services["migrate"].Command...)
+		if out, err := migrate.CombinedOutput(); err != nil {
+			t.Fatalf("claviger %v: %v\n%s", services["migrate"].Command, err, out)
+		}
+		b := startBrokerCommand(t, services["broker"].Command, composeSettings(t, services["broker"], files)...)
+
+		getJSON(t, b.url+"/v1/connections", files["api_key"], http.StatusOK, nil)
+		getJSON(t, b.url+"/v1/connections", files["api_key"]+"x", http.StatusUnauthorized, nil)
+		secrets{
+			"the API key":             files["api_key"],
+			"the database's URL":      files["database_url"],
+			"the keyset":              strings.TrimSpace(files["keyset"]),
+			"the database's password": password(t, files["database_url"]),
+		}.refuteLeaks(t, "the log", b.log(t))
 	})
+}
+
+// composeSettings is a service's environment with each secret in a file of
+// this test, readable as scripts/compose-secrets leaves them. The public URL
+// is left to startBroker, which chooses the port.
+func composeSettings(t *testing.T, svc types.ServiceConfig, files map[string]string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	var settings []string
+	for name, value := range svc.Environment {
+		switch {
+		case value == nil:
+			t.Fatalf("%s: %s has no value", svc.Name, name)
+		case name == "CLAVIGER_PUBLIC_URL":
+		case strings.HasPrefix(*value, "/run/secrets/"):
+			content := files[filepath.Base(*value)]
+			if content == "" {
+				t.Fatalf("%s: nobody makes the secret %s", svc.Name, *value)
+			}
+			file := filepath.Join(dir, filepath.Base(*value))
+			if err := os.WriteFile(file, []byte(content), 0o444); err != nil {
+				t.Fatal(err)
+			}
+			settings = append(settings, name+"="+file)
+		default:
+			settings = append(settings, name+"="+*value)
+		}
+	}
+	return settings
+}
+
+func password(t *testing.T, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := u.User.Password()
+	return p
 }
