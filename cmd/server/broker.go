@@ -135,7 +135,7 @@ func openKeyset(cfg *config) (*vault.Keyset, error) {
 	}
 	path := filepath.Join(cfg.DataDir, "keyset.json")
 	cfg.KeysetFile = path
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return generateKeyset(path)
 	}

@@ -26,7 +26,6 @@ const envPrefix = "CLAVIGER_"
 type config struct {
 	Listen        string
 	PublicURL     *url.URL
-	publicURLSet  bool
 	DataDir       string
 	DatabaseURL   vault.Secret // empty: SQLite in DataDir
 	Keyset        vault.Secret // empty: generated in DataDir, embedded mode only
@@ -38,7 +37,12 @@ type config struct {
 	AppName       string
 	LogLevel      slog.Level
 	LogFormat     string // text, json, or empty: by the terminal
+
+	given map[string]string // by full name, from variables and flags
 }
+
+// isSet reports whether somebody set the setting, or all we have is its default.
+func (c *config) isSet(name string) bool { return c.given[envPrefix+name] != "" }
 
 // embedded says that the database is ours: a file in the data directory.
 func (c *config) embedded() bool { return c.DatabaseURL.IsZero() }
@@ -216,7 +220,7 @@ func loadConfigWith(fs *flag.FlagSet, args []string, env map[string]string, need
 		delete(given, envPrefix+setting+"_FILE")
 		given[envPrefix+name] = f.Value.String()
 	})
-	c := &config{}
+	c := &config{given: given}
 	faults := unknownNames(env, flags)
 	for _, s := range settings() {
 		value, file, err := s.value(given)
@@ -234,7 +238,6 @@ func loadConfigWith(fs *flag.FlagSet, args []string, env map[string]string, need
 			c.KeysetFile = file
 		}
 	}
-	c.publicURLSet = given[envPrefix+"PUBLIC_URL"] != ""
 	if needKeyset && !c.embedded() && c.Keyset.IsZero() && !hasFault(faults, "KEYSET") {
 		faults = append(faults, errors.New("CLAVIGER_KEYSET: required with Postgres; `claviger key generate` makes one"))
 	}
@@ -255,7 +258,7 @@ func (s setting) value(given map[string]string) (value, file string, err error) 
 	case file != "" && value != "":
 		return "", "", fmt.Errorf("given twice, also as %s%s_FILE", envPrefix, s.name)
 	case file != "":
-		b, err := os.ReadFile(file) //nolint:gosec // the operator names it
+		b, err := os.ReadFile(file)
 		if err != nil {
 			return "", "", fmt.Errorf("reading its file: %w", err)
 		}

@@ -21,7 +21,7 @@ func TestNothingHasToBeConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "127.0.0.1:8080" || c.PublicURL.String() != "http://localhost:8080" || !c.embedded() || c.publicURLSet {
+	if c.Listen != "127.0.0.1:8080" || c.PublicURL.String() != "http://localhost:8080" || !c.embedded() || c.isSet("PUBLIC_URL") {
 		t.Errorf("%+v", c)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -39,17 +40,20 @@ func demo(ctx context.Context, p *process, args []string) (err error) {
 	if cfg.AppName == "" {
 		cfg.AppName = "The demo"
 	}
+	if !cfg.isSet("LOG_LEVEL") {
+		cfg.LogLevel = slog.LevelWarn // what is printed here is for a person
+	}
 	ln, err := listenDemo(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }() // served or not, it is over
 	log := p.logger(cfg)
 	services, err := sandbox.Start(ctx, sandbox.Config{Log: log})
 	if err != nil {
 		return err
 	}
-	defer services.Close()
+	defer func() { err = errors.Join(err, services.Close()) }()
 	b, err := openBroker(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -75,7 +79,7 @@ func demo(ctx context.Context, p *process, args []string) (err error) {
 // not fail for that.
 func listenDemo(ctx context.Context, cfg *config) (net.Listener, error) {
 	ln, err := listen(ctx, cfg)
-	if err != nil && !cfg.publicURLSet {
+	if err != nil && !cfg.isSet("PUBLIC_URL") {
 		cfg.Listen = "127.0.0.1:0"
 		ln, err = listen(ctx, cfg)
 	}
@@ -166,10 +170,13 @@ func (d *demonstration) offer(ctx context.Context, in vault.Integration, credent
 
 // follow says what to do next as soon as the end user of a link is through.
 func (d *demonstration) follow(ctx context.Context, link demoLink) error {
-	for ctx.Err() == nil {
+	for {
 		s, err := d.vault.WaitSession(ctx, d.caller, link.session, time.Minute)
+		if ctx.Err() != nil {
+			return nil // the demo is being stopped
+		}
 		if err != nil {
-			return ignoreStop(ctx, err)
+			return err
 		}
 		switch s.Status {
 		case vault.SessionCompleted:
@@ -180,7 +187,6 @@ func (d *demonstration) follow(ctx context.Context, link demoLink) error {
 			return nil
 		}
 	}
-	return nil
 }
 
 func hostOf(rawURL string) string {
@@ -189,12 +195,4 @@ func hostOf(rawURL string) string {
 		return ""
 	}
 	return u.Host
-}
-
-// ignoreStop drops what goes wrong because the demo is being stopped.
-func ignoreStop(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }

@@ -133,7 +133,7 @@ func (d *diagnosis) keyset(ctx context.Context) finding {
 	if err != nil {
 		return finding{err: err, advice: "see database"}
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // nothing was written
 	canary, err := s.Canary(ctx)
 	switch {
 	case err != nil:

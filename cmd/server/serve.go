@@ -24,7 +24,7 @@ func serve(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }() // served or not, it is over
 	b, err := openBroker(ctx, cfg, p.logger(cfg))
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func listen(ctx context.Context, cfg *config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", cfg.Listen, err)
 	}
-	if cfg.publicURLSet {
+	if cfg.isSet("PUBLIC_URL") {
 		return ln, nil
 	}
 	if host, _, _ := net.SplitHostPort(cfg.Listen); loopback(host) {
