@@ -18,7 +18,7 @@ import (
 // browser is a browser without scripts: cookies, forms, redirects, Refresh. It
 // says where its requests come from, as browsers do.
 type browser struct {
-	t *testing.T
+	t testing.TB
 	w *world
 	c *http.Client
 }
@@ -39,7 +39,7 @@ func (w *world) browser() *browser {
 
 // page is an answer with its body read.
 type page struct {
-	t *testing.T
+	t testing.TB
 	*http.Response
 	body string
 }

@@ -3,6 +3,7 @@ package connect
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -73,12 +74,7 @@ func (h *Handler) replyByForm(c echo.Context) error {
 
 // isReply reports whether values have something of an authorization response.
 func isReply(values url.Values) bool {
-	for _, name := range []string{"state", "code", "id_token", "access_token", "error"} {
-		if values.Has(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"state", "code", "id_token", "access_token", "error"}, values.Has)
 }
 
 // keep gives the reply to the attempt that its state belongs to, and moves the

@@ -37,8 +37,12 @@ func (p donePage) Notice() web.Notice {
 			Text: "Go back there. If the account does not show up within ten minutes, start again from there.",
 		}
 	}
+	title := "Everything went well"
+	if p.Account != "" {
+		title = "Linked account: " + p.Account
+	}
 	return web.Notice{
-		Kind: web.Success, Title: cmp.Or(p.Account, "Everything went well"),
+		Kind: web.Success, Title: title,
 		Text: p.Asking.Name + " can work with this account until you or they take the access back.",
 	}
 }

@@ -34,16 +34,28 @@ func TestLinkByForm(t *testing.T) {
 		page                      string // part of it
 		account                   string
 	}{
-		{"a pasted token, with what came from the clipboard", "toggl", "api_token",
-			url.Values{"api_token": {" " + sandbox.TogglAdaToken + "\r\n"}}, "track.toggl.com/profile", sandbox.AdaEmail},
+		{
+			"a pasted token, with what came from the clipboard", "toggl", "api_token",
+			url.Values{"api_token": {" " + sandbox.TogglAdaToken + "\r\n"}},
+			"track.toggl.com/profile", sandbox.AdaEmail,
+		},
 		{"e-mail and password", "toggl", "password", togglForm(sandbox.TogglAdaPassword), "Use the API token instead", sandbox.AdaEmail},
-		{"a session, and the password kept", "toggl", "session",
-			url.Values{"email": {sandbox.AdaEmail}, "password": {sandbox.TogglAdaPassword}, "keep_password": {"true"}}, "Keep my password", sandbox.AdaEmail},
+		{
+			"a session, and the password kept", "toggl", "session",
+			url.Values{"email": {sandbox.AdaEmail}, "password": {sandbox.TogglAdaPassword}, "keep_password": {"true"}},
+			"Keep my password", sandbox.AdaEmail,
+		},
 		{"ClickTime's token", "clicktime", "token", url.Values{"token": {sandbox.ClickTimeAdaToken}}, "My Preferences", sandbox.AdaEmail},
-		{"a password traded for the token", "clicktime", "password",
-			url.Values{"email": {sandbox.AdaEmail}, "password": {sandbox.ClickTimeAdaPassword}}, "E-mail and password", sandbox.AdaEmail},
-		{"TimeLog's personal access token", "timelog", "personal_access_token",
-			url.Values{"token": {sandbox.TimeLogAdaToken}, "expires_on": {"2026-12-31"}}, "Valid until", "127.0.0.1"},
+		{
+			"a password traded for the token", "clicktime", "password",
+			url.Values{"email": {sandbox.AdaEmail}, "password": {sandbox.ClickTimeAdaPassword}},
+			"E-mail and password", sandbox.AdaEmail,
+		},
+		{
+			"TimeLog's personal access token", "timelog", "personal_access_token",
+			url.Values{"token": {sandbox.TimeLogAdaToken}, "expires_on": {"2026-12-31"}},
+			"Valid until", "127.0.0.1",
+		},
 	}
 	storetest.Each(t, func(t *testing.T, db *storetest.DB) {
 		t.Parallel()
@@ -121,7 +133,7 @@ func TestWrongThenRight(t *testing.T) {
 	w.wantNoLeak("wrong-password-1", "wrong-password-2", "right-but-locked")
 }
 
-func TestFaultsOfTheForm(t *testing.T) {
+func TestFaultsOfTheForm(t *testing.T) { //nolint:tparallel // the cases take turns at one broker
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser()
@@ -192,7 +204,7 @@ func TestPasswordsAreTakenByteByByte(t *testing.T) {
 	w.wantNoLeak()
 }
 
-func TestProviderInTrouble(t *testing.T) {
+func TestProviderInTrouble(t *testing.T) { //nolint:tparallel // the cases take turns at one broker
 	t.Parallel()
 	w := newWorld(t)
 	tests := []struct {
@@ -201,7 +213,7 @@ func TestProviderInTrouble(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"down", sandbox.Status(http.StatusServiceUnavailable), http.StatusServiceUnavailable, "Nothing was linked, and nothing is lost"},
+		{"down", sandbox.Status(http.StatusServiceUnavailable), http.StatusServiceUnavailable, "Nothing was saved, and nothing is lost"},
 		{"unreachable", sandbox.Drop(), http.StatusServiceUnavailable, "cannot be reached right now"},
 		{"asks for a pause", sandbox.TooManyRequests(7 * time.Second), http.StatusServiceUnavailable, "asks for a pause"},
 		{"sends us elsewhere", sandbox.Redirect(http.StatusFound, "https://elsewhere.example/"), http.StatusBadGateway, "may not be set up right"},
@@ -299,7 +311,7 @@ func TestTooManyGuessesAMinute(t *testing.T) {
 	b := w.browser()
 	_, path := w.at(b, "toggl", "password", vault.NewSession{})
 	asked := w.sand.Toggl().Count(sandbox.Any)
-	p := b.post(path, togglForm(sandbox.TogglAdaPassword)).want(http.StatusTooManyRequests).has("Too many tries")
+	p := b.post(path, togglForm(sandbox.TogglAdaPassword)).want(http.StatusTooManyRequests).has("Too many tries", "Nothing was sent to Toggl Track")
 	if p.Header.Get("Retry-After") != "60" || p.field("email") != sandbox.AdaEmail {
 		t.Errorf("Retry-After %q, e-mail %q", p.Header.Get("Retry-After"), p.field("email"))
 	}
@@ -311,7 +323,7 @@ func TestTooManyGuessesAMinute(t *testing.T) {
 	b.post(path, togglForm(sandbox.TogglAdaPassword)).want(http.StatusSeeOther)
 }
 
-func TestChoices(t *testing.T) {
+func TestChoices(t *testing.T) { //nolint:tparallel // the cases take turns at one broker
 	t.Parallel()
 	w := newWorld(t)
 	tests := []struct {

@@ -165,6 +165,9 @@ func guide(m *providers.Method) *web.Guide {
 		return nil
 	}
 	g := &web.Guide{Title: "Where to find it"}
+	if len(m.Guide) == 1 {
+		g.Title = "Before you begin"
+	}
 	for _, s := range m.Guide {
 		step := web.Step{Text: s.Text}
 		if s.Link != "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-func TestLandingSaysWhoAsksForWhat(t *testing.T) {
+func TestLandingSaysWhoAsksForWhat(t *testing.T) { //nolint:tparallel // the cases take turns at one broker
 	t.Parallel()
 	w := newWorld(t)
 	tests := map[string]struct {
@@ -91,7 +91,7 @@ func TestLandingChangesNothing(t *testing.T) {
 	}
 }
 
-func TestLandingOfLinksThatDoNotWork(t *testing.T) {
+func TestLandingOfLinksThatDoNotWork(t *testing.T) { //nolint:tparallel // the cases take turns at one broker
 	t.Parallel()
 	w := newWorld(t)
 	s, expired := w.session(vault.NewSession{Integrations: []string{"toggl"}, TTL: time.Minute})

@@ -99,6 +99,8 @@ func reasonOf(err error) string {
 		return e.Reason
 	}
 	switch {
+	case errors.Is(err, providers.ErrRefused):
+		return "credential_refused"
 	case errors.Is(err, vault.ErrOtherAccount):
 		return "other_account"
 	case errors.Is(err, errNothingOffered):
@@ -144,16 +146,16 @@ func (h *Handler) failed(c echo.Context, v *visit, o *offer, method string, err 
 	return httpd.Render(c, status, "connect/failed", page)
 }
 
-// troubleOf is the status of a fault that a try ended with, and what the end
-// user can do about it.
+// troubleOf is the status of a fault that a try ended with, and what is to be
+// said after its message.
 func troubleOf(k fault.Kind) (status int, next string) {
 	switch k {
 	case fault.ProviderUnavailable:
-		return http.StatusServiceUnavailable, "Nothing was linked, and nothing is lost. Try again in a moment."
+		return http.StatusServiceUnavailable, "Nothing was saved, and nothing is lost."
 	case fault.ProviderRejected:
-		return http.StatusBadGateway, "Nothing was linked. If it happens again, tell the application that you came from: it may not be set up right."
+		return http.StatusBadGateway, "Nothing was saved. If it happens again, tell the application that you came from: it may not be set up right."
 	case fault.Invalid:
-		return http.StatusUnprocessableEntity, "Nothing was linked. You can try again."
+		return http.StatusUnprocessableEntity, "Nothing was saved. You can try again."
 	case fault.Conflict, fault.Revoked, fault.NotFound:
 		return http.StatusConflict, "Nothing was changed. You can try again, or go back to the application that you came from."
 	}

@@ -34,6 +34,7 @@ func (h *Handler) finish(c echo.Context) error {
 	}
 	ctx, cancel := detached(c.Request().Context())
 	defer cancel()
+	// The binding of the path's session fits no attempt of another one.
 	caller, at, err := h.vault.TakeAttempt(ctx, attempt, h.presented(c, session))
 	if err != nil {
 		return err
@@ -41,9 +42,6 @@ func (h *Handler) finish(c echo.Context) error {
 	v, err := h.visit(c)
 	if err != nil {
 		return err
-	}
-	if v.session.ID != caller.ID {
-		return fault.New(fault.Conflict, "This sign-in belongs to another session.")
 	}
 	in, err := h.vault.OpenIntegration(ctx, caller, at.IntegrationID)
 	if err != nil {

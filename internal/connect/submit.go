@@ -28,7 +28,7 @@ func (h *Handler) submit(c echo.Context, v visit) error {
 	}
 	form, err := readForm(c, s.method)
 	if err != nil {
-		return h.again422(c, &s, nil, err)
+		return h.amend(c, &s, nil, err)
 	}
 	ctx, cancel := detached(c.Request().Context())
 	defer cancel()
@@ -40,7 +40,7 @@ func (h *Handler) submit(c echo.Context, v visit) error {
 	case errors.Is(err, errGuessedOut):
 		return c.Redirect(http.StatusSeeOther, s.path())
 	case fault.Is(err, fault.Invalid):
-		return h.again422(c, &s, form, err)
+		return h.amend(c, &s, form, err)
 	case err != nil:
 		return h.trouble(c, &s, form, err)
 	}
@@ -74,24 +74,17 @@ func (h *Handler) ask(c echo.Context, s *stop, form url.Values) (vault.Grant, er
 	return grant, err
 }
 
-// again422 shows the form again, with what is wrong beside each field and the
+// amend shows the form again, with what is wrong beside each field and the
 // cursor in the first of them. Secrets have to be typed anew.
-func (h *Handler) again422(c echo.Context, s *stop, form url.Values, err error) error {
+func (h *Handler) amend(c echo.Context, s *stop, form url.Values, err error) error {
 	f, ok := fault.As(err)
 	if !ok || f.Kind != fault.Invalid {
 		return err
 	}
-	httpd.RecordOf(c.Request().Context()).SetOutcome(wordFor(err))
+	httpd.RecordOf(c.Request().Context()).SetOutcome(reasonOf(err))
 	in := inputs(s.method, form, f.Fields)
 	notice := summary(in, f)
 	return h.render(c, s, http.StatusUnprocessableEntity, in, &notice)
-}
-
-func wordFor(err error) string {
-	if errors.Is(err, providers.ErrRefused) {
-		return "credential_refused"
-	}
-	return reasonOf(err)
 }
 
 // trouble shows the form again after the provider did not judge what was
@@ -111,10 +104,12 @@ func (h *Handler) trouble(c echo.Context, s *stop, form url.Values, err error) e
 	}
 	note(c, err)
 	setRetryAfter(c, f.RetryAfter)
-	if len(s.method.Fields) > 0 {
+	if form != nil {
 		next += " Passwords and tokens have to be entered again: they are not kept in a page."
 	}
-	return h.render(c, s, status, inputs(s.method, form, nil), &web.Notice{Kind: web.Problem, Title: f.Message, Text: next})
+	return h.render(c, s, status, inputs(s.method, form, nil), &web.Notice{
+		Kind: web.Problem, Title: s.offer.title + " was not linked", Text: f.Message + " " + next,
+	})
 }
 
 // tooMany answers a try that was not even charged: too many within a minute,
@@ -128,7 +123,7 @@ func (h *Handler) tooMany(c echo.Context, s *stop, form url.Values, err error) e
 	setRetryAfter(c, f.RetryAfter)
 	return h.render(c, s, http.StatusTooManyRequests, inputs(s.method, form, nil), &web.Notice{
 		Kind: web.Problem, Title: f.Message,
-		Text: "This keeps anybody from guessing. Nothing was sent to " + s.offer.title + ".",
+		Text: "The limit keeps anybody from guessing. Nothing was sent to " + s.offer.title + ".",
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -30,11 +31,12 @@ const (
 
 // world is a broker with real rooms, a real database and the three services.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	db    *storetest.DB
 	vault *vault.Vault
 	sand  *sandbox.Sandbox
 	url   string
+	shell http.Handler
 	clock *clock
 	log   *lockedBuffer
 	env   string
@@ -84,13 +86,13 @@ type setting struct {
 	https   bool // the public URL is, as behind a proxy that ends TLS
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return worldOn(t, storetest.SQLite(t), setting{appName: hostApp})
 }
 
 // worldOn builds a broker on a database.
-func worldOn(t *testing.T, db *storetest.DB, set setting) *world {
+func worldOn(t testing.TB, db *storetest.DB, set setting) *world {
 	t.Helper()
 	w := &world{
 		t: t, db: db, ids: map[string]string{},
@@ -138,6 +140,7 @@ func worldOn(t *testing.T, db *storetest.DB, set setting) *world {
 		t.Fatal(err)
 	}
 	connect.New(connect.Config{Vault: w.vault, Providers: service, PublicURL: public, AppName: set.appName}).Mount(e)
+	w.shell = e
 	srv.Config = httpd.NewServer(e, log)
 	srv.Start()
 	t.Cleanup(srv.Close)
@@ -147,7 +150,7 @@ func worldOn(t *testing.T, db *storetest.DB, set setting) *world {
 }
 
 // in is the same world for a subtest.
-func (w *world) in(t *testing.T) *world {
+func (w *world) in(t testing.TB) *world {
 	sub := *w
 	sub.t = t
 	return &sub
