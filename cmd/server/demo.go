@@ -67,12 +67,16 @@ func demo(ctx context.Context, p *process, args []string) (err error) {
 	if p.started != nil {
 		p.started(cfg.PublicURL.String())
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return b.serve(ctx, ln) })
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.serve(running, ln) })
 	for _, link := range d.links {
-		group.Go(func() error { return d.follow(ctx, link) })
+		group.Go(func() error { return d.follow(running, link) })
 	}
-	return group.Wait()
+	err = group.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil // Ctrl-C is how a demo ends
+	}
+	return err
 }
 
 // listenDemo takes another port where the usual one is busy: a first try must
@@ -172,9 +176,6 @@ func (d *demonstration) offer(ctx context.Context, in vault.Integration, credent
 func (d *demonstration) follow(ctx context.Context, link demoLink) error {
 	for {
 		s, err := d.vault.WaitSession(ctx, d.caller, link.session, time.Minute)
-		if ctx.Err() != nil {
-			return nil // the demo is being stopped
-		}
 		if err != nil {
 			return err
 		}
