@@ -115,6 +115,7 @@ function serve(issuer) {
     [/^POST \/interaction\/[^/]+$/, finishLogin],
     [/^GET \/api\/ResolveUri$/, resolveUri],
     [new RegExp(`^GET ${tenant}/api/whoami$`), whoAmI],
+    [/^GET \/favicon\.ico$/, (_provider, _req, res) => res.writeHead(204).end()],
     [/^GET \/_op\/events$/, (_provider, _req, res) => json(res, 200, events)],
     [/^PATCH \/_op\/settings$/, changeSettings],
   ];
