@@ -19,14 +19,16 @@ var errText = errors.New("text is not valid UTF-8 or contains NUL")
 
 // SQLSTATEs, PostgreSQL manual, appendix A.
 const (
-	pgForeignKey    = "23503"
-	pgUnique        = "23505"
-	pgSerialization = "40001"
-	pgDeadlock      = "40P01"
+	pgForeignKey       = "23503"
+	pgUnique           = "23505"
+	pgSerialization    = "40001"
+	pgDeadlock         = "40P01"
+	pgLockNotAvailable = "55P03"
 )
 
 // Extended result codes, https://www.sqlite.org/rescode.html
 const (
+	sqliteBusy       = 5
 	sqliteForeignKey = 787
 	sqlitePrimaryKey = 1555
 	sqliteUnique     = 2067

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -71,3 +72,6 @@ func (e explainer) explain(ctx context.Context, query string, args []any) {
 
 // Pools are the pools of the store.
 func (s *Store) Pools() (read, write *sql.DB) { return s.read, s.write }
+
+// WaitForLocks sets how long to wait for another process that migrates.
+func (m *Migrator) WaitForLocks(d time.Duration) { m.lockTimeout = d }

@@ -55,9 +55,9 @@ func TestKeyAndConnection(t *testing.T) {
 		bare.RevokedAt = noon
 		look("a revoked key, for the vault to judge", bare.Hash, "", &bare, nil)
 
-		held := w.claim(row.ID, 1, "me", live)
+		w.claim(row.ID, 1, "me", live)
 		w.spend(row.ID, 1, "fp", live)
-		held = w.read(row.ID)
+		held := w.read(row.ID)
 		look("leased", w.key.Hash, row.ID, &w.key, serving(held))
 		w.spend(row.ID, 1, "fp", over)
 		held = w.read(row.ID)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
@@ -68,6 +69,8 @@ type Migrator struct {
 	where   location
 	dialect *dialect
 	known   []Migration
+
+	lockTimeout time.Duration
 }
 
 // NewMigrator reads the URL and the migrations of this release.
@@ -76,7 +79,7 @@ func NewMigrator(cfg Config) (*Migrator, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Migrator{cfg: cfg, where: where, dialect: postgresDialect()}
+	m := &Migrator{cfg: cfg, where: where, dialect: postgresDialect(), lockTimeout: defaultLockTimeout}
 	if where.path != "" {
 		m.dialect = sqliteDialect()
 	}
@@ -190,7 +193,7 @@ func (m *Migrator) Force(ctx context.Context, version int) error {
 func (m *Migrator) run(ctx context.Context, what string, fn func(*migrate.Migrate) error) (err error) {
 	driver, release, err := m.driver(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return m.interpret(what, nil, err)
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	source, err := iofs.New(migrations.FS, m.dialect.name)
@@ -205,7 +208,7 @@ func (m *Migrator) run(ctx context.Context, what string, fn func(*migrate.Migrat
 		_, closeErr := mig.Close()
 		err = errors.Join(err, closeErr)
 	}()
-	mig.LockTimeout = lockTimeout
+	mig.LockTimeout = m.lockTimeout + 10*time.Second // the database gives up first
 	mig.Log = migrateLog{m.cfg.Log}
 	// It stops between two migrations, never inside of one.
 	stop := context.AfterFunc(ctx, func() { mig.GracefulStop <- true })
@@ -213,7 +216,8 @@ func (m *Migrator) run(ctx context.Context, what string, fn func(*migrate.Migrat
 	return m.interpret(what, mig, fn(mig))
 }
 
-// interpret turns golang-migrate's errors into what a person can act on.
+// interpret turns golang-migrate's errors into what a person can act on. mig is
+// nil where it did not come that far.
 func (m *Migrator) interpret(what string, mig *migrate.Migrate, err error) error {
 	var dirty migrate.ErrDirty
 	switch {
@@ -221,17 +225,23 @@ func (m *Migrator) interpret(what string, mig *migrate.Migrate, err error) error
 		return nil
 	case errors.As(err, &dirty):
 		return &DirtyError{Version: dirty.Version}
-	case errors.Is(err, migrate.ErrLockTimeout):
-		return fmt.Errorf("%s: another process has been migrating for %s; wait for it, or find out what holds it", what, lockTimeout)
 	}
-	err = fmt.Errorf("%s: %w", what, withoutStatement(err))
+	err = withoutStatement(err)
+	if isLocked(err) {
+		err = fmt.Errorf("waited %s for another process that migrates, or has a long transaction open: %w", m.lockTimeout, err)
+	}
+	err = fmt.Errorf("%s: %w", what, err)
+	if mig == nil {
+		return err
+	}
 	if version, dirty, versionErr := mig.Version(); versionErr == nil && dirty {
-		return &DirtyError{Version: int(version), Err: err} //nolint:gosec // file names are numbered from 1
+		return &DirtyError{Version: int(version), Err: err}
 	}
 	return err
 }
 
-// withoutStatement drops the whole migration from the error's text.
+// withoutStatement is the database's own error: golang-migrate's neither
+// unwraps nor leaves the text of the whole migration out.
 func withoutStatement(err error) error {
 	var byValue database.Error
 	if errors.As(err, &byValue) {

@@ -10,11 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 )
 
 // driver opens the database for golang-migrate, which closes it. release gives
@@ -24,7 +28,7 @@ func (m *Migrator) driver(ctx context.Context) (_ database.Driver, release func(
 		if err := prepareFile(m.cfg.Log, m.where.path); err != nil {
 			return nil, nil, err
 		}
-		if release, err = lockFile(ctx, m.where.path+".migrating"); err != nil {
+		if release, err = lockFile(ctx, m.where.path+".migrating", m.lockTimeout); err != nil {
 			return nil, nil, err
 		}
 		db, err := sql.Open("sqlite", sqliteDSN(m.where.path))
@@ -41,7 +45,11 @@ func (m *Migrator) driver(ctx context.Context) (_ database.Driver, release func(
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading database URL: %w", err)
 	}
-	db := stdlib.OpenDB(*pc.ConnConfig)
+	// golang-migrate asks for its lock without a deadline.
+	db := stdlib.OpenDB(*pc.ConnConfig, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", m.lockTimeout.Milliseconds()))
+		return err
+	}))
 	driver, err := migratepgx.WithInstance(db, &migratepgx.Config{})
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
@@ -49,20 +57,29 @@ func (m *Migrator) driver(ctx context.Context) (_ database.Driver, release func(
 	return driver, func() error { return nil }, nil
 }
 
-// lockTimeout is how long to wait for another process that migrates.
-const lockTimeout = 2 * time.Minute
+// defaultLockTimeout is how long to wait for another process that migrates.
+const defaultLockTimeout = 2 * time.Minute
+
+// isLocked reports whether a lock was waited for in vain.
+func isLocked(err error) bool {
+	var pg *pgconn.PgError
+	var lite *sqlite.Error
+	return errors.Is(err, migrate.ErrLockTimeout) ||
+		errors.As(err, &pg) && pg.Code == pgLockNotAvailable ||
+		errors.As(err, &lite) && lite.Code()&0xff == sqliteBusy
+}
 
 // lockFile holds an exclusive transaction in a small database beside the real
 // one: a lock that works on every system and ends with its process.
-func lockFile(ctx context.Context, path string) (release func() error, err error) {
-	dsn := fileURL(path, url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", lockTimeout.Milliseconds())}})
+func lockFile(ctx context.Context, path string, timeout time.Duration) (release func() error, err error) {
+	dsn := fileURL(path, url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", timeout.Milliseconds())}})
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("opening lock: %w", err)
 	}
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
-		return nil, errors.Join(fmt.Errorf("waiting for another process that migrates: %w", err), db.Close())
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), db.Close())
 	}
 	return db.Close, nil
 }

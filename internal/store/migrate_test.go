@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/golang-migrate/migrate/v4/database"
 
 	"github.com/claviger/claviger/internal/store"
 	"github.com/claviger/claviger/internal/store/storetest"
@@ -125,7 +128,7 @@ func TestMigrateTogether(t *testing.T) {
 func TestMigrateFailure(t *testing.T) {
 	eachEmpty(t, func(t *testing.T, db *storetest.DB, m *store.Migrator) {
 		ctx := t.Context()
-		status(t, m) // makes SQLite's file
+		status(t, m)                                                    // makes SQLite's file
 		execute(t, db, "CREATE TABLE connections (in_the_way integer)") // not the first table of the migration
 		err := m.Up(ctx)
 		var dirty *store.DirtyError
@@ -182,6 +185,56 @@ func TestNewerSchema(t *testing.T) {
 			t.Errorf("down: %v", err)
 		}
 	})
+}
+
+// Another process migrates, and does not come to an end.
+func TestMigrateWaits(t *testing.T) {
+	eachEmpty(t, func(t *testing.T, db *storetest.DB, m *store.Migrator) {
+		status(t, m) // makes SQLite's directory
+		hold(t, db)
+		m.WaitForLocks(10 * time.Millisecond)
+		err := m.Up(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "another process that migrates") {
+			t.Errorf("got %v", err)
+		}
+		if got := status(t, m); got.Version != 0 || got.Dirty {
+			t.Errorf("status: %+v", got)
+		}
+	})
+}
+
+// hold takes the lock of a process that migrates, until the end of the test.
+func hold(t *testing.T, db *storetest.DB) {
+	t.Helper()
+	ctx := t.Context()
+	if db.Kind == "sqlite" {
+		lock, err := sql.Open("sqlite", strings.TrimPrefix(db.URL, "sqlite:")+".migrating")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock.SetMaxOpenConns(1)
+		t.Cleanup(func() { _ = lock.Close() })
+		if _, err := lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var name string
+	c, err := db.Raw(t).Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.QueryRowContext(ctx, "SELECT current_database()").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	id, err := database.GenerateAdvisoryLockId(name, "public", "schema_migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock($1)", id); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
 }
 
 func TestMigrateStops(t *testing.T) {
