@@ -33,6 +33,7 @@ const (
 	ActionConnectionRevoked   Action = "connection.revoked"
 	ActionConnectionDeleted   Action = "connection.deleted"
 	ActionBaseURLHeld         Action = "connection.base_url_held"
+	ActionBaseURLChanged      Action = "connection.base_url_changed"
 	ActionHeadersRead         Action = "headers.read"
 	ActionCredentialRead      Action = "credential.read"
 	ActionIntegrationOpened   Action = "integration.opened"

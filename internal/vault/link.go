@@ -188,7 +188,7 @@ func (v *Vault) mend(ctx context.Context, tx Tx, caller Caller, s *SessionRow, i
 		return Connection{}, AuditEntry{}, err
 	}
 	ch.Method = method
-	c, err := v.saveLocked(ctx, tx, target, ch)
+	c, err := v.saveLocked(ctx, tx, caller, target, ch)
 	if err != nil {
 		return Connection{}, AuditEntry{}, err
 	}
@@ -208,9 +208,10 @@ func mendable(target *ConnectionRow, s *SessionRow, in Integration, account Acco
 	return nil
 }
 
-// saveLocked saves a change of a row that this transaction has locked, and
-// answers the connection as it is then.
-func (v *Vault) saveLocked(ctx context.Context, tx Tx, row *ConnectionRow, ch CredentialChange) (Connection, error) {
+// saveLocked saves what an end user has just consented to over a row that this
+// transaction has locked, and answers the connection as it is then. Another API
+// root than before is followed here, and nowhere else; the trail says so.
+func (v *Vault) saveLocked(ctx context.Context, tx Tx, caller Caller, row *ConnectionRow, ch CredentialChange) (Connection, error) {
 	ok, err := tx.SaveCredential(ctx, row.ID, row.Generation, 0, ch)
 	if err != nil {
 		return Connection{}, fmt.Errorf("saving credential of %s: %w", row.ID, err)
@@ -222,7 +223,10 @@ func (v *Vault) saveLocked(ctx context.Context, tx Tx, row *ConnectionRow, ch Cr
 	if err != nil {
 		return Connection{}, fmt.Errorf("reading saved connection: %w", err)
 	}
-	return saved.Connection, nil
+	if row.BaseURL != "" && saved.BaseURL != row.BaseURL {
+		err = tx.InsertAudit(ctx, v.connectionEntry(caller, ActionBaseURLChanged, &saved.Connection))
+	}
+	return saved.Connection, err
 }
 
 // noteHeldURL puts it in the trail when a provider names another API root than

@@ -183,6 +183,21 @@ func TestReconnectRefusesAnotherAccount(t *testing.T) {
 	})
 }
 
+func TestReconnectAtAnotherAPIRootIsInTheTrail(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		old := b.linked(t, "r1")
+		moved := grant("r2", time.Time{})
+		moved.BaseURL = "https://app5.timelog.com/demo"
+		caller, _, _ := b.bound(t, vault.NewSession{ConnectionID: old.ID})
+		_, err := b.Link(t.Context(), caller, b.in, "oidc", moved)
+		must(t, err)
+		want := []vault.Action{vault.ActionConnectionCreated, vault.ActionSessionCreated, vault.ActionBaseURLChanged, vault.ActionConnectionReconnect}
+		if diff := cmp.Diff(want, b.actions(t, old.ID)); diff != "" || b.connection(t, old.ID).BaseURL != moved.BaseURL {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestAttemptIsUsedUpOnce(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		caller, s, binding := b.bound(t, vault.NewSession{})

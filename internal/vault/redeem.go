@@ -106,7 +106,7 @@ func (v *Vault) promote(ctx context.Context, tx Tx, caller Caller, candidate *Co
 		return Connection{}, err
 	}
 	ch.Method = candidate.Method
-	c, err := v.saveLocked(ctx, tx, target, ch)
+	c, err := v.saveLocked(ctx, tx, caller, target, ch)
 	if err != nil {
 		return Connection{}, err
 	}
