@@ -48,7 +48,7 @@ type DirtyError struct {
 // Error is the advice. Each migration is one transaction, so what failed left
 // nothing but the mark.
 func (e *DirtyError) Error() string {
-	advice := fmt.Sprintf("the schema is marked dirty at version %d: a migration there failed and was rolled back. "+
+	advice := fmt.Sprintf("the schema is marked dirty at version %d: unless one is running right now, a migration failed there and was rolled back. "+
 		"See to the cause, then run \"migrate force %d\" if it failed on the way up (\"migrate force %d\" on the way down), and \"migrate up\"",
 		e.Version, e.Version-1, e.Version+1)
 	if e.Err == nil {
@@ -148,14 +148,11 @@ func (r reader) schemaVersion(ctx context.Context) (version int, dirty bool, err
 // is left alone.
 func (m *Migrator) Up(ctx context.Context) error {
 	status, err := m.Status(ctx)
-	switch {
-	case err != nil:
+	if err != nil || len(status.Pending) == 0 {
 		return err
-	case status.Dirty:
-		return &DirtyError{Version: status.Version}
-	case len(status.Pending) == 0:
-		return nil
 	}
+	// A mark of failure may be another process that is at it: only the holder
+	// of the lock can tell.
 	return m.run(ctx, "migrating up", func(mig *migrate.Migrate) error { return mig.Up() })
 }
 
@@ -166,9 +163,10 @@ func (m *Migrator) Down(ctx context.Context, n int) error {
 		return err
 	}
 	applied := len(m.known) - len(status.Pending)
+	if status.Dirty {
+		applied++ // golang-migrate refuses it under the lock
+	}
 	switch {
-	case status.Dirty:
-		return &DirtyError{Version: status.Version}
 	case status.Version > status.Latest:
 		return fmt.Errorf("the schema is at version %d, which this release does not know: take it back with the release that made it", status.Version)
 	case n < 1 || n > applied:
