@@ -8,12 +8,14 @@
 //	keyset.go, seal.go     master keyset → environment keyset → blobs, each bound to its place
 //	token.go               API keys and other bearer tokens: made, recognised, hashed
 //	vault.go               Vault and what it needs
-//	environments.go, apikeys.go, integrations.go
-//	sessions.go, attempts.go, link.go, redeem.go   from a connect link to a connection
+//	environments.go, rotate.go, apikeys.go, integrations.go
+//	sessions.go, guesses.go, wait.go, attempts.go  a connect link and its browser
+//	link.go, redeem.go                             from there to a connection
 //	connections.go, headers.go                     reading, and the hot path
 //	renewal.go             the lease, and saving what a refresh brought
 //	revoke.go              mark, tell the provider, erase, receipt
-//	reads.go               reads gathered for the trail
+//	reads.go               reads gathered for the trail, and the work in the background
+//	admin.go               what only the admin's pages ask
 //
 // It leaves to others: SQL (package store, behind [Store]), talking to
 // providers (package providers, reached through the hooks in [Config]),

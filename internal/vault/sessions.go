@@ -3,15 +3,10 @@ package vault
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/claviger/claviger/internal/fault"
 )
-
-// sessionPoll is how often a waiting reader looks: another replica may have
-// moved the session. Moves in this process wake it at once.
-const sessionPoll = time.Second
 
 // endUser is the caller that a session makes of the browser it is bound to.
 func endUser(s *ConnectSession) Caller {
@@ -166,30 +161,6 @@ func (v *Vault) Session(ctx context.Context, caller Caller, id string) (ConnectS
 	return v.seen(row), nil
 }
 
-// WaitSession is Session, answered when the end user is through or when wait
-// is over, whichever is first.
-func (v *Vault) WaitSession(ctx context.Context, caller Caller, id string, wait time.Duration) (ConnectSession, error) {
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	poll := time.NewTicker(sessionPoll)
-	defer poll.Stop()
-	for {
-		moved := v.sessionUp.wait() // before the read, so that no move is missed
-		s, err := v.Session(ctx, caller, id)
-		if err != nil || (s.Status != SessionOpen && s.Status != SessionBound) {
-			return s, err
-		}
-		select {
-		case <-moved:
-		case <-poll.C:
-		case <-deadline.C:
-			return s, nil
-		case <-ctx.Done():
-			return s, ctx.Err()
-		}
-	}
-}
-
 // LandingSession answers the session of a connect link and changes nothing:
 // mail scanners fetch links.
 func (v *Vault) LandingSession(ctx context.Context, token Secret) (ConnectSession, error) {
@@ -320,97 +291,4 @@ func (r *SessionRow) usable(now time.Time) error {
 		return fault.New(fault.Conflict, "This connect link has ended. Ask for a new one.")
 	}
 	return fault.New(fault.Conflict, "This connect link was not opened yet.")
-}
-
-// ChargeGuess counts one credential that the end user is about to try, before
-// anybody is asked, so that many at once count as many. When there were too
-// many it ends the session, or asks to wait, and answers a [fault.RateLimited].
-func (v *Vault) ChargeGuess(ctx context.Context, caller Caller) error {
-	var refused error
-	err := v.store.Update(ctx, func(tx Tx) error {
-		refused = nil
-		row, err := tx.LockSession(ctx, caller.ID)
-		if err != nil {
-			return missing(err, "connect session")
-		}
-		if err := row.usable(v.now()); err != nil {
-			return err
-		}
-		n, err := tx.ChargeGuess(ctx, row.EnvironmentID, row.EndUser.ID, v.now(), time.Minute)
-		if err != nil {
-			return err
-		}
-		if n > MaxGuessesPerMinute {
-			refused = fault.New(fault.RateLimited, "Too many tries. Wait a minute, then try again.").After(time.Minute)
-			e := v.entry(caller, ActionLinkFailed)
-			e.Allowed, e.SessionID, e.Reason = false, row.ID, "rate_limited"
-			return tx.InsertAudit(ctx, e)
-		}
-		row.Wrong++
-		return tx.UpdateSession(ctx, *row)
-	})
-	if err == nil {
-		err = refused
-	}
-	return err
-}
-
-// SettleGuess says how a charged guess came out. A right one, and one that the
-// provider never judged, is taken back; the fifth wrong one ends the session,
-// and ended then is true.
-func (v *Vault) SettleGuess(ctx context.Context, caller Caller, integrationID string, wrong bool) (ended bool, err error) {
-	err = v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.LockSession(ctx, caller.ID)
-		if err != nil {
-			return missing(err, "connect session")
-		}
-		if !wrong {
-			row.Wrong--
-			if err := tx.RefundGuess(ctx, row.EnvironmentID, row.EndUser.ID); err != nil {
-				return err
-			}
-			return tx.UpdateSession(ctx, *row)
-		}
-		e := v.entry(caller, ActionLinkFailed)
-		e.Allowed, e.SessionID, e.IntegrationID, e.Reason = false, row.ID, integrationID, "credential_refused"
-		if err := tx.InsertAudit(ctx, e); err != nil {
-			return err
-		}
-		ended = row.Wrong >= MaxWrongCredentials && row.usable(v.now()) == nil
-		if !ended {
-			return nil
-		}
-		row.Status, row.Error = SessionFailed, "too_many_attempts"
-		e = v.entry(caller, ActionSessionFailed)
-		e.Allowed, e.SessionID, e.Reason = false, row.ID, row.Error
-		if err := tx.UpdateSession(ctx, *row); err != nil {
-			return err
-		}
-		return tx.InsertAudit(ctx, e)
-	})
-	if ended {
-		v.sessionUp.broadcast()
-	}
-	return ended, err
-}
-
-// signal wakes everybody who waits.
-type signal struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func newSignal() *signal { return &signal{ch: make(chan struct{})} }
-
-func (s *signal) wait() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ch
-}
-
-func (s *signal) broadcast() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.ch)
-	s.ch = make(chan struct{})
 }
