@@ -309,6 +309,10 @@ func TestTimeLogTripsThatEndOtherwise(t *testing.T) {
 		{"an error of another issuer", func(_ *world, tr *trip, v url.Values) url.Values {
 			return url.Values{"state": v["state"], "error": {"access_denied"}, "iss": {"https://login.example.org"}}
 		}, "iss"},
+		{"no id_token", func(_ *world, _ *trip, v url.Values) url.Values {
+			v.Del("id_token")
+			return v
+		}, "reply_shape"},
 		{"nonce of another attempt", func(_ *world, tr *trip, v url.Values) url.Values {
 			tr.values["nonce"] = vault.NewSecret("nonce-of-another-attempt")
 			return v

@@ -71,6 +71,11 @@ func TestTogglByPassword(t *testing.T) {
 func TestTogglFormFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	t.Cleanup(func() {
+		if n := w.sandbox.Toggl().Count(sandbox.Any); n != 0 {
+			t.Errorf("the provider was asked %d times", n)
+		}
+	})
 	for _, tt := range []struct {
 		name, method string
 		form         vault.Credential
@@ -99,9 +104,6 @@ func TestTogglFormFaults(t *testing.T) {
 				}
 			}
 		})
-	}
-	if n := w.sandbox.Toggl().Count(sandbox.Any); n != 0 {
-		t.Errorf("the provider was asked %d times", n)
 	}
 }
 
@@ -318,4 +320,15 @@ func TestTogglImportFaults(t *testing.T) {
 			wantFields(t, err, tt.pointers...)
 		})
 	}
+	// What makes no header is refused with nobody asked.
+	_, err := w.Import(t.Context(), w.toggl(), "session", form("cookie", sandbox.TogglCookie+"=1; admin=1"), false)
+	wantFields(t, err, "/credential/cookie")
+}
+
+func TestTogglSessionThatIsOverAlready(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sandbox.Toggl().Set(func(s *sandbox.TogglSettings) { s.SessionLife = -time.Minute })
+	_, err := w.Submit(t.Context(), w.toggl(), "session", form("email", sandbox.AdaEmail, "password", sandbox.TogglAdaPassword))
+	_ = wantKind(t, err, fault.ProviderRejected)
 }
