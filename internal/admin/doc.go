@@ -1,6 +1,33 @@
-// Package admin is the admin's pages: who is linked to what, revoking it, and
+// Package admin is the admin's pages: who is linked to what, how to end it, and
 // the trail of who did what.
 //
-// It owns the browser's side of that: sign-in with an API key, the cookie that
-// stands for it, CSRF tokens, and what every page says.
+// It owns the browser's side of that: the routes below, the cookie that stands
+// for a sign-in, the token in each form, and the words of every page.
+//
+//	GET  /admin                             the connections
+//	GET  /admin/sign-in                     asks for an API key (signin.go)
+//	POST /admin/sign-in                     begins a session with it
+//	POST /admin/sign-out                    ends the session, on every replica
+//	GET  /admin/connections                 list, search, filter (connections.go)
+//	GET  /admin/connections/{id}            everything but the secret (connection.go)
+//	GET  /admin/connections/{id}/revoke     says what will happen; changes nothing (revoke.go)
+//	POST /admin/connections/{id}/revoke     does it
+//	GET  /admin/integrations                list, with the redirect URI to copy (integrations.go)
+//	GET  /admin/api-keys                    list, without the keys (apikeys.go)
+//	GET  /admin/api-keys/{id}/revoke        says what will happen; changes nothing
+//	POST /admin/api-keys/{id}/revoke        does it
+//	GET  /admin/audit                       the trail (audit.go)
+//
+// # A session
+//
+// What a signed-in admin may do is what their key may do, looked up on each
+// request: a revoked key is out at once. The cookie is sealed and says which
+// key, since when, and when last seen; the trail says whether the session was
+// signed out of. So replicas share nothing but the database.
+//
+// Two things stand against forged requests: the check of Sec-Fetch-Site and
+// Origin (httpd), and the session's token in every form (visit.go).
+//
+// What it leaves to others: who may do what, and writing it down (vault); what a
+// provider can be told (providers); headers, rendering, error pages (httpd).
 package admin

@@ -3,16 +3,18 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// maxBody bounds a form, in bytes. The largest one here holds an API key.
+// maxBody bounds a form, in bytes. The largest one has an API key in it.
 const maxBody = 16 << 10
 
 // Config is what the pages need. All but Now are required.
@@ -21,36 +23,79 @@ type Config struct {
 	Providers *providers.Service
 	// PublicURL is the broker as browsers see it.
 	PublicURL *url.URL
-	// CookieKeys protect the session cookie: 32 bytes each, the one for new
-	// cookies first. The others still open what they made.
+	// CookieKeys protect the session cookie: 32 random bytes each, the one for
+	// new cookies first. The others still open what they made.
 	CookieKeys [][]byte
 	Now        func() time.Time // time.Now where nil
 }
 
-// Handler serves /admin.
+// Handler serves /admin. What it keeps between two requests is only how often
+// each address has tried to sign in.
 type Handler struct {
 	vault     *vault.Vault
 	providers *providers.Service
 	publicURL *url.URL
+	sessions  *keeper
+	tries     *limiter
 	now       func() time.Time
 }
 
 // New makes a handler.
 func New(cfg Config) *Handler {
-	h := &Handler{vault: cfg.Vault, providers: cfg.Providers, publicURL: cfg.PublicURL, now: cfg.Now}
-	if h.now == nil {
-		h.now = time.Now
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
 	}
-	return h
+	return &Handler{
+		vault:     cfg.Vault,
+		providers: cfg.Providers,
+		publicURL: cfg.PublicURL,
+		sessions:  newKeeper(cfg.PublicURL, cfg.CookieKeys, now),
+		tries:     newLimiter(now),
+		now:       now,
+	}
 }
+
+// The pages, as links and redirects name them.
+const (
+	homePath         = "/admin"
+	signInPath       = "/admin/sign-in"
+	connectionsPath  = "/admin/connections"
+	integrationsPath = "/admin/integrations"
+	apiKeysPath      = "/admin/api-keys"
+	auditPath        = "/admin/audit"
+)
 
 // Mount adds the routes to an echo of [httpd.New].
 func (h *Handler) Mount(e *echo.Echo) {
 	g := e.Group("/admin", httpd.BodyLimit(maxBody), httpd.SameOrigin(h.publicURL))
-	g.GET("/sign-in", h.showSignIn)
+	g.GET("/sign-in", h.askForKey)
+	g.POST("/sign-in", h.signIn)
+	g.POST("/sign-out", h.signedIn(h.signOut))
+
+	g.GET("", h.signedIn(h.home))
+	g.GET("/connections", h.signedIn(h.listConnections))
+	g.GET("/connections/:id", h.signedIn(h.showConnection))
+	g.GET("/connections/:id/revoke", h.signedIn(h.confirmRevoke))
+	g.POST("/connections/:id/revoke", h.signedIn(h.revoke))
+	g.GET("/integrations", h.signedIn(h.listIntegrations))
+	g.GET("/api-keys", h.signedIn(h.listAPIKeys))
+	g.GET("/api-keys/:id/revoke", h.signedIn(h.confirmRevokeAPIKey))
+	g.POST("/api-keys/:id/revoke", h.signedIn(h.revokeAPIKey))
+	g.GET("/audit", h.signedIn(h.listAudit))
 }
 
-// GET /admin/sign-in
-func (h *Handler) showSignIn(c echo.Context) error {
-	return httpd.Render(c, http.StatusOK, "admin/sign-in", nil)
+// GET /admin
+func (h *Handler) home(c echo.Context, _ visit) error {
+	return c.Redirect(http.StatusSeeOther, connectionsPath)
+}
+
+// pathID is the id that the path names. What cannot be an id is nothing that is
+// there.
+func pathID(c echo.Context, what string) (string, error) {
+	id := c.Param("id")
+	if ok, _ := regexp.MatchString(`^[a-z]{2,4}_[0-9a-v]{26}$`, id); !ok {
+		return "", fault.New(fault.NotFound, "There is no such %s.", what)
+	}
+	return id, nil
 }

@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/claviger/claviger/internal/httpd"
+	"github.com/claviger/claviger/internal/vault"
+	"github.com/claviger/claviger/web"
+)
+
+// connectionsPage lists connections. admin/connections.html
+type connectionsPage struct {
+	frame
+	Search      web.Field
+	EndUser     web.Field
+	Integration web.Select
+	Status      web.Select
+	// Tags are the tags that the list is narrowed to.
+	Tags []tagFilter
+	// Filtered says that the list is narrowed at all.
+	Filtered bool
+	Rows     []connectionRow
+	Pager    pager
+}
+
+// tagFilter is a tag that a list is narrowed to.
+type tagFilter struct {
+	Name, Value string
+	// Without is the list without this tag.
+	Without string
+}
+
+// connectionRow is a connection in a list.
+type connectionRow struct{ vault.Connection }
+
+// Href is the connection's own page.
+func (r connectionRow) Href() string { return connectionPath(r.ID) }
+
+// Who is the end user in a few words.
+func (r connectionRow) Who() string { return who(r.EndUser) }
+
+// OtherID is the end user's id where Who is something else.
+func (r connectionRow) OtherID() string {
+	if r.Who() == r.EndUser.ID {
+		return ""
+	}
+	return r.EndUser.ID
+}
+
+// Linked is the account in a few words.
+func (r connectionRow) Linked() string { return cmp.Or(r.Account.Label, r.Account.ID) }
+
+func who(u vault.EndUser) string { return cmp.Or(u.Name, u.Email, u.ID) }
+
+func connectionPath(id string) string { return connectionsPath + "/" + id }
+
+// GET /admin/connections
+func (h *Handler) listConnections(c echo.Context, v visit) error {
+	q := httpd.Query(c)
+	f := vault.ConnectionFilter{
+		Integration: q.String("integration", maxParam),
+		EndUserID:   q.String("end_user_id", maxParam),
+		Status: vault.Status(q.OneOf("status", "", string(vault.StatusPending), string(vault.StatusActive),
+			string(vault.StatusReconnectRequired), string(vault.StatusRevoked))),
+		Tags:  q.Prefixed("tag.", maxParam),
+		Query: q.String("q", maxParam),
+		Page:  pageOf(q),
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	found, err := h.vault.Connections(ctx, v.caller, f)
+	if err != nil {
+		return err
+	}
+	page := newConnectionsPage(v.frame(c, connectionsPath), f)
+	if page.Integration, err = h.integrationSelect(ctx, &v, f.Integration); err != nil {
+		return err
+	}
+	query := connectionQuery(f)
+	page.Filtered = len(query) > 0
+	found, page.Pager = paged(found, func(x *vault.Connection) string { return x.ID }, f.Page, connectionsPath, query, "connection", "connections")
+	for _, x := range found {
+		page.Rows = append(page.Rows, connectionRow{x})
+	}
+	return httpd.Render(c, http.StatusOK, "admin/connections", page)
+}
+
+func newConnectionsPage(around frame, f vault.ConnectionFilter) connectionsPage {
+	page := connectionsPage{
+		frame: around,
+		Search: web.Field{
+			Name: "q", Label: "Search", Type: "search", Value: f.Query, MaxLength: maxParam, Autocomplete: "off",
+		},
+		EndUser: web.Field{Name: "end_user_id", Label: "End user's id", Value: f.EndUserID, MaxLength: maxParam, Autocomplete: "off"},
+		Status: web.Select{
+			Name: "status", Label: "Status", Value: string(f.Status),
+			Options: []web.Option{
+				{Label: "Any status"},
+				{Value: string(vault.StatusActive), Label: "Active"},
+				{Value: string(vault.StatusReconnectRequired), Label: "Reconnect required"},
+				{Value: string(vault.StatusPending), Label: "Pending"},
+				{Value: string(vault.StatusRevoked), Label: "Revoked"},
+			},
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Tags)) {
+		rest := f
+		rest.Tags = maps.Clone(f.Tags)
+		delete(rest.Tags, name)
+		page.Tags = append(page.Tags, tagFilter{name, f.Tags[name], withQuery(connectionsPath, connectionQuery(rest))})
+	}
+	return page
+}
+
+// connectionQuery is a filter as a URL has it, without the cursor.
+func connectionQuery(f vault.ConnectionFilter) url.Values {
+	q := url.Values{}
+	setSome(q, "integration", f.Integration)
+	setSome(q, "end_user_id", f.EndUserID)
+	setSome(q, "status", string(f.Status))
+	setSome(q, "q", f.Query)
+	for name, value := range f.Tags {
+		q.Set("tag."+name, value)
+	}
+	return q
+}

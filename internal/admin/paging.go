@@ -1,0 +1,74 @@
+package admin
+
+import (
+	"net/url"
+	"strconv"
+
+	"github.com/claviger/claviger/internal/httpd"
+	"github.com/claviger/claviger/internal/vault"
+)
+
+const (
+	pageSize = 50
+	maxParam = 256 // bytes
+)
+
+// pageOf reads the cursor and asks for one item more than is shown: it tells
+// whether there is a next page.
+func pageOf(q *httpd.Params) vault.Page {
+	return vault.Page{Cursor: q.String("cursor", maxParam), Limit: pageSize + 1}
+}
+
+// pager leads through a list, newest first. admin/layout.html
+type pager struct {
+	Newest, Older string // "" where there is none
+	Summary       string
+}
+
+// paged is what of a list is shown, and the way to the rest. query is the list's
+// without a cursor; noun is what is listed, one and many.
+func paged[T any](found []T, id func(*T) string, page vault.Page, path string, query url.Values, one, many string) ([]T, pager) {
+	var p pager
+	if page.Cursor != "" {
+		p.Newest = withQuery(path, query)
+	}
+	if len(found) > pageSize {
+		found = found[:pageSize]
+		older := url.Values{"cursor": {id(&found[pageSize-1])}}
+		for name, values := range query {
+			older[name] = values
+		}
+		p.Older = withQuery(path, older)
+	}
+	p.Summary = counted(len(found), one, many)
+	switch {
+	case p.Older != "" && p.Newest == "":
+		p.Summary = "The newest " + p.Summary
+	case p.Older != "":
+		p.Summary += ", newest first"
+	case p.Newest != "":
+		p.Summary = "The oldest " + p.Summary
+	}
+	return found, p
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+func withQuery(path string, q url.Values) string {
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// setSome sets a parameter that is not empty.
+func setSome(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}

@@ -1,0 +1,151 @@
+package admin
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/claviger/claviger/internal/vault"
+	"github.com/claviger/claviger/web"
+)
+
+// actions is what each action is called on the pages, in the order in which
+// people choose one: connections first.
+var actions = [...]struct {
+	action vault.Action
+	words  string
+}{
+	{vault.ActionHeadersRead, "Headers read"},
+	{vault.ActionCredentialRead, "Credential read"},
+	{vault.ActionConnectionCreated, "Account linked"},
+	{vault.ActionConnectionImported, "Connection imported"},
+	{vault.ActionConnectionActivated, "Connection activated"},
+	{vault.ActionConnectionReconnect, "Account linked again"},
+	{vault.ActionConnectionUpdated, "Tags or metadata changed"},
+	{vault.ActionConnectionRefreshed, "Credential refreshed"},
+	{vault.ActionConnectionVerified, "Credential verified"},
+	{vault.ActionRefreshFailed, "Refresh failed"},
+	{vault.ActionRefreshRescued, "Refresh token saved"},
+	{vault.ActionConnectionCondemned, "Reconnect required"},
+	{vault.ActionBaseURLHeld, "New API root held back"},
+	{vault.ActionConnectionRevoked, "Connection revoked"},
+	{vault.ActionProviderTold, "Provider told"},
+	{vault.ActionConnectionDeleted, "Connection deleted"},
+	{vault.ActionSessionCreated, "Connect link made"},
+	{vault.ActionSessionBound, "Connect link opened"},
+	{vault.ActionLinkStarted, "Linking started"},
+	{vault.ActionLinkFailed, "Linking failed"},
+	{vault.ActionSessionFailed, "Connect link ended without an account"},
+	{vault.ActionSessionRedeemed, "Result redeemed"},
+	{vault.ActionIntegrationCreated, "Integration created"},
+	{vault.ActionIntegrationUpdated, "Integration changed"},
+	{vault.ActionIntegrationOpened, "Client secret opened"},
+	{vault.ActionIntegrationDeleted, "Integration deleted"},
+	{vault.ActionAPIKeyCreated, "API key created"},
+	{vault.ActionAPIKeyRevoked, "API key revoked"},
+	{vault.ActionAdminSignedIn, "Admin signed in"},
+	{vault.ActionAdminSignedOut, "Admin signed out"},
+	{vault.ActionEnvironmentCreated, "Environment created"},
+	{vault.ActionKeysetChanged, "Encryption keys changed"},
+	{vault.ActionRefused, "Refused for want of a scope"},
+}
+
+// actionWords is an action in words. One that this release does not know yet is
+// shown as it is: another replica may be newer.
+func actionWords(a vault.Action) string {
+	for _, x := range actions {
+		if x.action == a {
+			return x.words
+		}
+	}
+	return string(a)
+}
+
+// actionValues is what a filter takes, "" for any.
+func actionValues() []string {
+	values := []string{""}
+	for _, x := range actions {
+		values = append(values, string(x.action))
+	}
+	return values
+}
+
+func actionOptions() []web.Option {
+	options := []web.Option{{Label: "Anything"}}
+	for _, x := range actions {
+		options = append(options, web.Option{Value: string(x.action), Label: x.words})
+	}
+	return options
+}
+
+// actorWords is who did it; name is an id or the name of a key.
+func actorWords(kind vault.CallerKind, name string) string {
+	switch kind {
+	case vault.CallerAPIKey:
+		return "Key " + name
+	case vault.CallerAdmin:
+		return "Admin with key " + name
+	case vault.CallerEndUser:
+		return "End user, in " + name
+	case vault.CallerSystem:
+		return "The broker (" + name + ")"
+	}
+	return name
+}
+
+// reasons is what each reason beside a status means.
+var reasons = [...]struct{ word, sentence string }{
+	{vault.ReasonInvalidGrant, "The provider refused the refresh token."},
+	{vault.ReasonOutcomeLost, "A refresh was sent and its answer never arrived, so the one-time token is spent."},
+	{vault.ReasonExpired, "The credential is past its life, and there is nothing to renew it with."},
+	{vault.ReasonRejected, "The provider refuses the credential."},
+	{vault.ReasonIdentityChanged, "A refresh came back for another account, so its result was not used."},
+	{vault.ReasonNotRedeemed, "The host application did not redeem the result in time."},
+	{vault.ReasonWrongEndUser, "The host application redeemed the result for another user."},
+	{vault.ReasonReplaced, "Its credential moved into the connection that it mends."},
+	{vault.ReasonRevokedByCaller, "It was revoked on request."},
+	{vault.ReasonBaseURLHeld, "The provider names another API root than before; the one from before is kept."},
+	{vault.ReasonCredentialUnusable, "What is stored makes no usable headers."},
+}
+
+// reasonSentence says why a connection stands where it does.
+func reasonSentence(word string) string {
+	for _, r := range reasons {
+		if r.word == word {
+			return r.sentence
+		}
+	}
+	if word == "" {
+		return ""
+	}
+	return "Reason: " + word + "."
+}
+
+// reasonWords is the reason of an entry in a few words, or the word itself:
+// those of failures are the same as in the API and in the log.
+func reasonWords(e *vault.AuditEntry) string {
+	switch {
+	case e.Action == vault.ActionRefused:
+		return "needs " + e.Reason
+	case e.Action == vault.ActionProviderTold:
+		return outcomeWords(vault.Outcome(e.Reason))
+	case e.Action == vault.ActionCredentialRead && e.Reason == vault.ValueRefreshToken:
+		return "with the refresh token"
+	}
+	return e.Reason
+}
+
+func outcomeWords(o vault.Outcome) string {
+	switch o {
+	case vault.OutcomeRevoked:
+		return "it confirmed"
+	case vault.OutcomeUnsupported:
+		return "it has no way to be told"
+	case vault.OutcomeFailed:
+		return "it did not confirm"
+	}
+	return string(o)
+}
+
+func sortTags(tags []tagLink) {
+	slices.SortFunc(tags, func(a, b tagLink) int { return cmp.Compare(a.Name, b.Name) })
+}
