@@ -115,6 +115,7 @@ func (b *broker) serve(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	flushed := make(chan error, 1)
 	go func() { flushed <- b.vault.Run(background) }()
+	defer context.AfterFunc(ctx, b.vault.StopWaiting)()
 
 	err = httpd.Serve(ctx, httpd.NewServer(e, b.log), ln, httpd.DrainTime)
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), refresh.DrainTime)

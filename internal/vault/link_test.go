@@ -432,3 +432,16 @@ func TestWaitSession(t *testing.T) {
 		}
 	})
 }
+
+func TestStopWaiting(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		_, s, _ := b.bound(t, vault.NewSession{})
+		b.StopWaiting()
+		b.StopWaiting() // twice is once
+		got, err := b.WaitSession(t.Context(), b.caller, s.ID, time.Hour)
+		must(t, err)
+		if got.Status != vault.SessionBound {
+			t.Errorf("status %s", got.Status)
+		}
+	})
+}

@@ -28,19 +28,31 @@ func (v *Vault) WaitSession(ctx context.Context, caller Caller, id string, wait 
 		case <-poll.C:
 		case <-deadline.C:
 			return s, nil
+		case <-v.sessionUp.over:
+			return s, nil
 		case <-ctx.Done():
 			return s, ctx.Err()
 		}
 	}
 }
 
+// StopWaiting answers everybody in WaitSession with what there is, and whoever
+// comes later at once: a process that stops should not wait for those who wait.
+func (v *Vault) StopWaiting() { v.sessionUp.end() }
+
 // signal wakes everybody who waits.
 type signal struct {
-	mu sync.Mutex
-	ch chan struct{}
+	mu   sync.Mutex
+	ch   chan struct{}
+	over chan struct{}
+	end  func()
 }
 
-func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+func newSignal() *signal {
+	s := &signal{ch: make(chan struct{}), over: make(chan struct{})}
+	s.end = sync.OnceFunc(func() { close(s.over) })
+	return s
+}
 
 func (s *signal) wait() <-chan struct{} {
 	s.mu.Lock()
