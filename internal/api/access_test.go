@@ -118,11 +118,15 @@ func (w *world) shortLived(life time.Duration) (key, id string) {
 func TestScopes(t *testing.T) {
 	each(t, func(w *world) {
 		x := w.target()
+		without, alone := map[vault.Scope]string{}, map[vault.Scope]string{}
+		for _, scope := range vault.AllScopes() {
+			without[scope] = w.newKey(slices.DeleteFunc(vault.AllScopes(), func(s vault.Scope) bool { return s == scope })...)
+			alone[scope] = w.newKey(scope)
+		}
+		before := string(w.db.Rows(w.t))
 		for _, o := range w.contract.operations {
 			scope := vault.Scope(o.scope(w.t))
-			without := w.newKey(slices.DeleteFunc(vault.AllScopes(), func(s vault.Scope) bool { return s == scope })...)
-			before := string(w.db.Rows(w.t))
-			a := w.request(o.method, x.path(o), w.contract.example(o)).as(without).want(http.StatusForbidden)
+			a := w.request(o.method, x.path(o), w.contract.example(o)).as(without[scope]).want(http.StatusForbidden)
 			a.code("insufficient_scope").has("This needs the scope " + string(scope) + ".")
 			if got := a.Header.Get("WWW-Authenticate"); !strings.Contains(got, `error="insufficient_scope"`) {
 				t.Errorf("%s: WWW-Authenticate %q", o, got)
@@ -131,12 +135,18 @@ func TestScopes(t *testing.T) {
 			if newest.Action != vault.ActionRefused || newest.Allowed || newest.Reason != string(scope) {
 				t.Errorf("%s: the trail ends with %+v", o, newest)
 			}
-			if after := string(w.db.Rows(w.t)); !onlyMore(before, after, "audit_entries.") {
-				t.Errorf("%s: more than the trail has changed", o)
-			}
-			alone := w.newKey(scope)
-			w.request(o.method, nowhere().path(o), w.contract.example(o)).as(alone).wantNot(http.StatusForbidden, http.StatusUnauthorized)
 		}
+		if after := string(w.db.Rows(w.t)); !onlyMore(before, after, "audit_entries.") {
+			t.Error("more than the trail has changed")
+		}
+		for _, o := range w.contract.operations {
+			c := w.request(o.method, nowhere().path(o), w.contract.example(o)).as(alone[vault.Scope(o.scope(w.t))])
+			c.wantNot(http.StatusForbidden, http.StatusUnauthorized)
+		}
+		// To revoke on the way takes the scope for that as well.
+		key := w.newKey(vault.ScopeIntegrationsWrite, vault.ScopeIntegrationsRead)
+		w.delete("/v1/integrations/clicktime?revoke=true").as(key).want(http.StatusForbidden).has("connections:revoke")
+		w.get("/v1/integrations/clicktime").as(key).want(http.StatusOK)
 	})
 }
 

@@ -38,9 +38,11 @@ func (w *world) request(method, path string, body any) *call {
 	return c
 }
 
-func (w *world) get(path string) *call              { return w.request(http.MethodGet, path, nil) }
-func (w *world) post(path string, body any) *call   { return w.request(http.MethodPost, path, body) }
-func (w *world) patch(path string, body any) *call  { return w.request(http.MethodPatch, path, body) }
+func (w *world) get(path string) *call            { return w.request(http.MethodGet, path, nil) }
+func (w *world) post(path string, body any) *call { return w.request(http.MethodPost, path, body) }
+
+func (w *world) patch(path string, body any) *call { return w.request(http.MethodPatch, path, body) }
+
 func (w *world) delete(path string) *call           { return w.request(http.MethodDelete, path, nil) }
 func (c *call) with(name string, v ...string) *call { c.header[name] = v; return c }
 func (c *call) as(key string) *call                 { return c.with("Authorization", "Bearer "+key) }

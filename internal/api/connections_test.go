@@ -28,15 +28,18 @@ func TestImport(t *testing.T) {
 			{"a token", togglImport(nil), object{"id": "9001815", "label": sandbox.AdaEmail}, "Authorization"},
 			{
 				"e-mail and password", togglImport(object{"method": "password", "credential": object{"email": sandbox.AdaEmail, "password": sandbox.TogglAdaPassword}}),
-				object{"id": "9001815", "label": sandbox.AdaEmail}, "Authorization",
+				object{"id": "9001815", "label": sandbox.AdaEmail},
+				"Authorization",
 			},
 			{
 				"user name and password as they are sent", togglImport(object{"method": "password", "credential": object{"username": sandbox.TogglAdaToken, "password": "api_token"}}),
-				object{"id": "9001815", "label": sandbox.AdaEmail}, "Authorization",
+				object{"id": "9001815", "label": sandbox.AdaEmail},
+				"Authorization",
 			},
 			{
 				"a session", togglImport(object{"method": "session", "credential": object{"cookie": session}}),
-				object{"id": "9001815", "label": sandbox.AdaEmail}, "Cookie",
+				object{"id": "9001815", "label": sandbox.AdaEmail},
+				"Cookie",
 			},
 			{
 				"a password to be traded for a token", object{
@@ -46,11 +49,13 @@ func TestImport(t *testing.T) {
 			},
 			{
 				"nulls are what is left out", togglImport(object{"tags": nil, "external_id": nil, "verify": nil, "end_user": object{"id": "u", "email": nil, "name": nil}}),
-				object{"id": "9001815", "label": sandbox.AdaEmail}, "Authorization",
+				object{"id": "9001815", "label": sandbox.AdaEmail},
+				"Authorization",
 			},
 			{
 				"not verified: nobody is asked whose it is", togglImport(object{"verify": false, "credential": object{"api_token": strings.Repeat("0", 32)}}),
-				object{"id": "", "label": ""}, "Authorization",
+				object{"id": "", "label": ""},
+				"Authorization",
 			},
 		}
 		for _, tt := range tests {
@@ -265,7 +270,7 @@ func TestBadQueries(t *testing.T) {
 		x := w.target()
 		w.planted.add("PLANTED-IN-A-QUERY")
 		const lists = "/v1/connections /v1/integrations /v1/api-keys /v1/audit"
-		for _, path := range strings.Fields(lists) {
+		for path := range strings.FieldsSeq(lists) {
 			for query, pointer := range map[string]string{
 				"limit=0": "limit", "limit=201": "limit", "limit=-1": "limit", "limit=ten": "limit", "limit=1.5": "limit", "limit=": "limit", "limit=1&limit=2": "limit",
 				"limit=99999999999999999999": "limit",

@@ -7,9 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,7 +79,7 @@ func (b *book) add(secrets ...string) {
 func (b *book) all() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.secrets[:len(b.secrets):len(b.secrets)]
+	return slices.Clone(b.secrets)
 }
 
 // world is a broker with real rooms and a real database, served over HTTP, and
@@ -221,9 +223,7 @@ func togglImport(change object) object {
 		"integration": "toggl", "method": "api_token",
 		"credential": object{"api_token": sandbox.TogglAdaToken}, "end_user": ada,
 	}
-	for name, v := range change {
-		body[name] = v
-	}
+	maps.Copy(body, change)
 	return body
 }
 
