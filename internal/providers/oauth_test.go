@@ -446,6 +446,9 @@ func TestGenericProviders(t *testing.T) {
 			continue
 		}
 		wantHeaders(t, g, tt.want)
+		if tt.provider == "basic" && g.Account != (vault.Account{ID: "Aladdin", Label: "Aladdin"}) {
+			t.Errorf("account %+v", g.Account)
+		}
 		if g.BaseURL != "https://api.example.com" {
 			t.Errorf("base URL %q", g.BaseURL)
 		}

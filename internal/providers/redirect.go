@@ -116,6 +116,8 @@ func (t target) responseMode(m oidc.Metadata) ResponseMode {
 // Complete makes a grant of the reply that a browser brought back. The caller
 // has compared state and browser, and used the attempt up. Every error is a
 // [*LinkError]; one before the exchange has made no call to the token endpoint.
+// From the exchange on ctx cannot end it any more: a code works once, and a
+// browser that goes away must not leave tokens behind that nobody has.
 func (s *Service) Complete(ctx context.Context, in vault.Integration, at vault.Attempt, reply Reply) (vault.Grant, error) {
 	t, err := s.target(in, at.Method)
 	if err != nil || !t.method.Redirects() {
@@ -153,6 +155,7 @@ func (s *Service) complete(ctx context.Context, t target, at vault.Attempt, repl
 			return vault.Grant{}, err
 		}
 	}
+	ctx = context.WithoutCancel(ctx)
 	answer, g, err := s.exchange(ctx, t, m, at, reply.Code)
 	if err != nil {
 		return vault.Grant{}, err
@@ -234,16 +237,14 @@ func identify(g *vault.Grant, id oidc.Identity, raw vault.Secret) error {
 		return fmt.Errorf("encoding identity: %w", err)
 	}
 	g.Credential[valueIdentity] = vault.NewSecret(string(b))
-	// sub is unique at its issuer only. An issuer has no fragment, so the pair
-	// can be read back.
-	g.Account.ID = id.Issuer + "#" + id.Subject
+	g.Account.ID = accountID(id.Issuer, id.Subject)
 	if label := nameOf(raw); label != "" {
 		g.Account.Label = label
 	}
 	return nil
 }
 
-// nameOf is what a verified id_token calls the person (Core section 5.1).
+// nameOf is what a verified id_token calls the person.
 func nameOf(raw vault.Secret) string {
 	parts := strings.Split(raw.Reveal(), ".")
 	if len(parts) != 3 {
@@ -257,7 +258,7 @@ func nameOf(raw vault.Secret) string {
 	if err != nil {
 		return ""
 	}
-	name, _ := Paths{"email", "preferred_username", "name"}.find(doc, false)
+	name, _ := namePaths().find(doc, false)
 	if !isPlain(name) {
 		return ""
 	}

@@ -12,7 +12,15 @@ import (
 type basicScheme struct{}
 
 func (basicScheme) obtain(_ context.Context, _ *Service, t target, values vault.Credential) (vault.Grant, error) {
-	return vault.Grant{Credential: values}, nil
+	g := vault.Grant{Credential: values}
+	// The user name says whose account it is, where it is one and nobody can be
+	// asked for a better answer.
+	for _, name := range t.method.Basic.Username.names() {
+		if f, ok := t.method.Field(name); ok && !f.IsSecret() && string(t.method.Basic.Username) == "{"+name+"}" && isPlain(values.Get(name)) {
+			g.Account = vault.Account{ID: values.Get(name), Label: values.Get(name)}
+		}
+	}
+	return g, nil
 }
 
 // readyMade takes user name and password as they are: an integration by hand

@@ -172,7 +172,11 @@ func (s *Service) Verify(ctx context.Context, in vault.Integration, conn vault.C
 	if err != nil {
 		return vault.Account{}, err
 	}
-	if t.provider.Verify == nil && t.provider.Resolve == nil {
+	userinfo, err := s.userinfoURL(ctx, t)
+	if err != nil {
+		return vault.Account{}, asFault(err)
+	}
+	if t.provider.Verify == nil && t.provider.Resolve == nil && userinfo == "" {
 		return vault.Account{}, ErrUnverifiable
 	}
 	g, err := s.settle(ctx, t, vault.Grant{Credential: cred, BaseURL: conn.BaseURL, Account: conn.Account}, true)

@@ -44,6 +44,11 @@ func (s *Service) settle(ctx context.Context, t target, g vault.Grant, ask bool)
 			return vault.Grant{}, err
 		}
 	}
+	if ask {
+		if err := s.userinfo(ctx, t, auth, &g); err != nil {
+			return vault.Grant{}, err
+		}
+	}
 	if g.Account.Label == "" {
 		// Better than nothing: which tenant it is, where it is not said who.
 		_, host, _ := strings.Cut(g.BaseURL, "://")

@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -538,5 +539,59 @@ func TestTimeLogPersonalAccessToken(t *testing.T) {
 	// Today still counts.
 	if _, err := w.Submit(t.Context(), in, "personal_access_token", form("token", sandbox.TimeLogAdaToken, "expires_on", "2026-03-01")); err != nil {
 		t.Errorf("today: %v", err)
+	}
+}
+
+// Any OpenID provider, by its issuer alone.
+func TestGenericHybrid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := vault.Integration{
+		ID: "int_timelog", Provider: "oidc", ClientID: sandbox.DemoClientID, ClientSecret: vault.NewSecret(sandbox.DemoClientSecret),
+		Scopes: []string{"openid", "offline_access", "email"}, Overrides: vault.Overrides{Issuer: w.sandbox.TimeLog().Issuer()},
+	}
+	if err := w.CheckIntegration(in); err != nil {
+		t.Fatal(err)
+	}
+	tr, u := w.begin(t, in, "hybrid")
+	mode, values := approve(t, w, u)
+	g, err := tr.complete(t, mode, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Account.Label != sandbox.AdaEmail || !g.Renewable || g.BaseURL != "" {
+		t.Errorf("%+v", g)
+	}
+	conn := connection(in, "hybrid", g)
+	if account, err := w.Verify(t.Context(), in, conn, g.Credential); err != nil || account != g.Account {
+		t.Errorf("Verify: %+v, %v", account, err)
+	}
+	w.sandbox.TimeLog().Faults().Next(sandbox.TimeLogUserInfo, 1, sandbox.Respond(http.StatusOK, nil, `{"sub":"1906"}`))
+	if _, err := w.Verify(t.Context(), in, conn, g.Credential); err == nil || errors.Is(err, providers.ErrRefused) {
+		t.Errorf("Verify of somebody else's userinfo: %v", err)
+	}
+	if out := w.Revoke(t.Context(), in, conn, g.Credential); out.Outcome != vault.OutcomeRevoked {
+		t.Errorf("Revoke: %+v", out)
+	}
+	if _, err := w.Verify(t.Context(), in, conn, g.Credential); !errors.Is(err, providers.ErrRefused) {
+		t.Errorf("Verify of a revoked token: %v", err)
+	}
+}
+
+// The code is spent; a browser that goes away now does not take the tokens along.
+func TestTimeLogExchangeOutlivesTheBrowser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tr, u := w.begin(t, w.timeLog(), "oidc")
+	mode, values := approve(t, w, u)
+	reply, err := providers.ParseReply(mode, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.sandbox.TimeLog().OnToken(func(*sandbox.TokenAnswer) { cancel() })
+	at := vault.Attempt{Method: "oidc", Values: tr.values, CreatedAt: tr.began}
+	if _, err := w.Complete(ctx, tr.in, at, reply); err != nil {
+		t.Error(err)
 	}
 }
