@@ -36,9 +36,10 @@ func (s *Service) userinfo(ctx context.Context, t target, auth []vault.Header, g
 	if err != nil {
 		return err
 	}
-	doc, notJSON := decodeJSON(answer.body)
-	if notJSON != nil {
-		return nil // signed or encrypted (section 5.3.2); that it was a yes is enough
+	doc, err := decodeJSON(answer.body)
+	if errors.Is(err, errNotJSON) {
+		// Signed or encrypted (section 5.3.2). That it was a yes is enough.
+		return nil
 	}
 	subject, _ := Paths{"sub"}.find(doc, false)
 	if !isPlain(subject) {
