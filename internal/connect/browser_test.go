@@ -236,7 +236,8 @@ func (b *browser) comeBack(mode, callback string, reply url.Values) *page {
 		return b.send(b.request(http.MethodGet, callback+"?"+reply.Encode(), nil, "cross-site"))
 	case "fragment":
 		landing := b.send(b.request(http.MethodGet, callback, nil, "cross-site")).want(http.StatusOK)
-		landing.hasMarkup(`data-fragment="/connect/callback/int_`)
+		landing.has("This step needs JavaScript", "Start again").
+			hasMarkup(`data-fragment="/connect/callback/int_`, `<script type="module" src="/static/[^"]*/fragment.js">`)
 		return b.post(callback, reply) // what the page's script does
 	}
 	r := b.request(http.MethodPost, callback, reply, "cross-site")

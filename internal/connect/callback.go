@@ -51,6 +51,9 @@ func (h *Handler) replyByURL(c echo.Context) error {
 		}
 		return httpd.Render(c, http.StatusOK, "connect/fragment", page)
 	}
+	if c.Request().Method != http.MethodGet {
+		return echo.ErrMethodNotAllowed // HEAD must not use a state up
+	}
 	return h.keep(c, q, reply{mode: providers.ModeQuery, values: c.Request().URL.RawQuery})
 }
 
@@ -62,10 +65,7 @@ func (h *Handler) replyByForm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	r := reply{mode: providers.ModeFormPost, values: form.Encode()}
-	if c.Request().Header.Get("Sec-Fetch-Site") == "same-origin" {
-		r.mode = providers.ModeFragment
-	}
+	r := reply{mode: providers.ModeFormPost, values: form.Encode()} // the two look the same
 	if isReply(c.Request().URL.Query()) {
 		r.mode = mixed
 	}

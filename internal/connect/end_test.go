@@ -1,14 +1,18 @@
 package connect_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/sandbox"
+	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -36,6 +40,64 @@ func TestTheSessionEndsMeanwhile(t *testing.T) {
 	if f := w.sand.TimeLog().Families(); len(f) != 1 || !f[0].Revoked {
 		t.Errorf("families = %+v, want one, revoked", f)
 	}
+}
+
+// TestTheBrowserLeaves: what was sent is finished without it, or a token that
+// the provider has handed out would be lost.
+func TestTheBrowserLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	s, path := w.at(b, "toggl", "password", vault.NewSession{})
+	release := make(chan struct{})
+	w.sand.Toggl().Faults().Next(sandbox.Any, 1, sandbox.Withhold(release))
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		resp, err := b.c.Do(b.request(http.MethodPost, path, togglForm(sandbox.TogglAdaPassword), "same-origin").WithContext(ctx))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		gone <- err
+	}()
+	if err := w.sand.Toggl().WaitCount(within(t), sandbox.Any, 1); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if err := <-gone; err == nil {
+		t.Fatal("there was an answer")
+	}
+	close(release)
+	if got, err := w.vault.WaitSession(within(t), w.admin(), s.ID, 15*time.Second); err != nil || got.Status != vault.SessionCompleted {
+		t.Errorf("session = %+v, %v", got, err)
+	}
+	w.linked()
+}
+
+// TestTheDatabaseFailsAtTheEnd: whether it was stored cannot be known, so what
+// may be in use is not taken back.
+func TestTheDatabaseFailsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	w := worldOn(t, storetest.SQLite(t), setting{appName: hostApp, failing: &failing})
+	w.approve(sandbox.AdaEmail, "query")
+	tr := w.trip(vault.NewSession{})
+	release := make(chan struct{})
+	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
+	done := make(chan *page)
+	go func() { done <- tr.comeBack() }()
+	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, 1); err != nil {
+		t.Fatal(err)
+	}
+	failing.Store(true)
+	close(release)
+	(<-done).want(http.StatusInternalServerError).has("Something went wrong", "Reference").lacks("disk full")
+	if got := w.sand.TimeLog().Count(sandbox.TimeLogRevocation); got != 0 {
+		t.Error("TimeLog was told to end tokens that may be in use")
+	}
+	failing.Store(false)
+	w.wantNothingLinked()
+	w.wantNoLeak()
 }
 
 func TestReconnect(t *testing.T) {

@@ -166,6 +166,12 @@ func TestFaultsOfTheForm(t *testing.T) { //nolint:tparallel // the cases take tu
 			if tt.not != "" {
 				p.lacks(tt.not)
 			}
+			if tt.name == "a NUL" && p.field("email") != sandbox.AdaEmail {
+				t.Errorf("the e-mail is %q, want it kept", p.field("email"))
+			}
+			if tt.name == "no UTF-8 where it is shown again" && p.field("email") != "" {
+				t.Errorf("the e-mail is %q", p.field("email"))
+			}
 			if got := w.status(s.ID).Status; got != vault.SessionBound {
 				t.Errorf("session is %s", got)
 			}

@@ -34,12 +34,13 @@ func (i input) link() (l web.Link, ok bool) {
 const ticked = "true"
 
 // readForm reads the fields of a method, byte by byte as they were typed. What
-// cannot be a value of any field is refused by the field's name.
+// cannot be a value of any field is refused by the field's name; the form is
+// there all the same, to be shown again.
 func readForm(c echo.Context, m *providers.Method) (url.Values, error) {
 	form, err := httpd.Form(c)
 	if err != nil {
 		if fields := unfit(m, c.Request().PostForm); fields != nil {
-			return nil, fault.InvalidFields(fields...)
+			return c.Request().PostForm, fault.InvalidFields(fields...)
 		}
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func readForm(c echo.Context, m *providers.Method) (url.Values, error) {
 		}
 	}
 	if fields != nil {
-		return nil, fault.InvalidFields(fields...)
+		return form, fault.InvalidFields(fields...)
 	}
 	return form, nil
 }

@@ -124,6 +124,7 @@ func TestResumeChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.approve(sandbox.AdaEmail, "query")
 	tr := w.trip(vault.NewSession{})
+	tr.b.send(tr.b.request(http.MethodHead, tr.callback+"?"+tr.reply.Encode(), nil, "cross-site")).want(http.StatusMethodNotAllowed)
 	to := strings.TrimSuffix(tr.b.comeBack(tr.mode, tr.callback, tr.reply).want(http.StatusSeeOther).Header.Get("Location"), "#")
 	before := string(w.db.Rows(t))
 	for _, b := range []*browser{tr.b, w.browser()} {

@@ -104,9 +104,5 @@ func (h *Handler) link(c echo.Context, v *visit, o *offer, method string, grant 
 	if in, err := h.vault.OpenIntegration(ctx, v.caller, o.in.ID); err == nil {
 		h.disown(ctx, v, in, method, grant)
 	}
-	_, now, berr := h.vault.BoundSession(ctx, v.session.ID, v.binding)
-	if berr == nil && now.Status == vault.SessionBound {
-		return h.failed(c, v, o, method, err)
-	}
-	return h.overtaken(c, v, err)
+	return h.failed(c, v, o, method, err)
 }

@@ -28,7 +28,7 @@ func (h *Handler) submit(c echo.Context, v visit) error {
 	}
 	form, err := readForm(c, s.method)
 	if err != nil {
-		return h.amend(c, &s, nil, err)
+		return h.amend(c, &s, form, err)
 	}
 	ctx, cancel := detached(c.Request().Context())
 	defer cancel()

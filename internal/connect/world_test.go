@@ -3,6 +3,7 @@ package connect_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +86,8 @@ func (l *lockedBuffer) String() string {
 type setting struct {
 	appName string
 	https   bool // the public URL is, as behind a proxy that ends TLS
+	// failing, where it is there, makes the database refuse to write.
+	failing *atomic.Bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -125,8 +129,12 @@ func worldOn(t testing.TB, db *storetest.DB, set setting) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var store vault.Store = db.Open(t)
+	if set.failing != nil {
+		store = failingStore{store, set.failing}
+	}
 	w.vault = vault.New(vault.Config{
-		Store: db.Open(t), Keyset: keyset, CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke,
+		Store: store, Keyset: keyset, CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke,
 		Now: w.clock.Now, Log: log,
 	})
 	env, err := w.vault.EnsureEnvironment(t.Context(), vault.DefaultEnvironment)
@@ -147,6 +155,19 @@ func worldOn(t testing.TB, db *storetest.DB, set setting) *world {
 	w.url = srv.URL
 	w.integrate()
 	return w
+}
+
+// failingStore refuses to write while told so.
+type failingStore struct {
+	vault.Store
+	failing *atomic.Bool
+}
+
+func (s failingStore) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	if s.failing.Load() {
+		return errors.New("disk full in this test")
+	}
+	return s.Store.Update(ctx, fn)
 }
 
 // in is the same world for a subtest.
