@@ -32,8 +32,9 @@ type cluster struct {
 	port int
 	cred *syscall.Credential
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended <-chan error
 }
 
 // startCluster makes a cluster and removes it when the test ends.
@@ -157,13 +158,20 @@ func (c *cluster) start() error {
 	cmd := c.command("postgres", "-D", c.data(), "-p", strconv.Itoa(c.port), "-k", c.dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off",
 		"-c", "logging_collector=off", "-c", "log_destination=stderr", "-c", "lc_messages=C")
-	stderr, err := cmd.StderrPipe()
+	stderr, out := io.Pipe()
+	cmd.Stderr = out
+	cmd.WaitDelay = 10 * time.Second
+	// SIGQUIT ends it with its children.
+	exited, err := startChild(cmd, syscall.SIGQUIT)
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
+	end := make(chan error, 1)
+	go func() {
+		err := <-exited
+		_ = out.Close()
+		end <- err
+	}()
 	ready := make(chan bool, 1)
 	var tail strings.Builder
 	go func() {
@@ -185,15 +193,15 @@ func (c *cluster) start() error {
 	select {
 	case ok := <-ready:
 		if !ok {
-			_ = cmd.Wait()
+			<-end
 			return fmt.Errorf("PostgreSQL did not start:\n%s", tail.String())
 		}
 	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-end
 		return errors.New("PostgreSQL did not start within a minute")
 	}
-	c.cmd = cmd
+	c.cmd, c.ended = cmd, end
 	return nil
 }
 
@@ -219,7 +227,7 @@ func (c *cluster) end(sig syscall.Signal) error {
 	defer overdue.Stop()
 	// Its exit status tells how it was asked to end, which is known here.
 	var exit *exec.ExitError
-	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+	if err := <-c.ended; err != nil && !errors.As(err, &exit) {
 		return err
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,13 +32,14 @@ func startProcess(t *testing.T, name, logFile string, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
+	end, err := startChild(cmd, syscall.SIGKILL)
+	if err != nil {
 		_ = out.Close()
 		t.Fatalf("starting %s: %v", name, err)
 	}
 	p := &process{name: name, logFile: logFile, cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		p.err = errors.Join(cmd.Wait(), out.Close())
+		p.err = errors.Join(<-end, out.Close())
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
@@ -49,6 +51,26 @@ func startProcess(t *testing.T, name, logFile string, cmd *exec.Cmd) *process {
 		}
 	})
 	return p
+}
+
+// startChild starts cmd, which gets the signal if this test process dies before
+// it: a test that panics or is killed has no cleanup. The channel gives what
+// Wait returned, once.
+func startChild(cmd *exec.Cmd, sig syscall.Signal) (end <-chan error, err error) {
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		// The kernel means the thread that started it, not the process; this
+		// one does nothing else until the child has ended.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		signalWithParent(cmd, sig)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	return ended, <-started
 }
 
 // running reports whether the process has not ended.
