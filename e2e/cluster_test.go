@@ -193,12 +193,12 @@ func (c *cluster) start() error {
 	select {
 	case ok := <-ready:
 		if !ok {
-			<-end
+			_ = <-end // how it ended says less than its log
 			return fmt.Errorf("PostgreSQL did not start:\n%s", tail.String())
 		}
 	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
-		<-end
+		_ = <-end // how it ended says less than its log
 		return errors.New("PostgreSQL did not start within a minute")
 	}
 	c.cmd, c.ended = cmd, end
