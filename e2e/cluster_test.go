@@ -193,13 +193,11 @@ func (c *cluster) start() error {
 	select {
 	case ok := <-ready:
 		if !ok {
-			_ = <-end // how it ended says less than its log
-			return fmt.Errorf("PostgreSQL did not start:\n%s", tail.String())
+			return errors.Join(fmt.Errorf("PostgreSQL did not start:\n%s", tail.String()), <-end)
 		}
 	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
-		_ = <-end // how it ended says less than its log
-		return errors.New("PostgreSQL did not start within a minute")
+		return errors.Join(errors.New("PostgreSQL did not start within a minute"), <-end)
 	}
 	c.cmd, c.ended = cmd, end
 	return nil
