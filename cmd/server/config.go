@@ -35,8 +35,10 @@ type config struct {
 	OutboundAllow []netip.Prefix
 	ReturnURLs    []string
 	AppName       string
-	LogLevel      slog.Level
-	LogFormat     string // text, json, or empty: by the terminal
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	LogLevel       slog.Level
+	LogFormat      string // text, json, or empty: by the terminal
 
 	given map[string]string // by full name, from variables and flags
 }
@@ -91,7 +93,14 @@ func settings() []setting {
 			c.ProvidersDir = v
 			return nil
 		}},
-		{name: "OUTBOUND_ALLOW", usage: "private or loopback CIDRs that calls to providers may reach, comma-separated", apply: applyOutboundAllow},
+		{name: "OUTBOUND_ALLOW", usage: "private or loopback CIDRs that calls to providers may reach, comma-separated", apply: func(c *config, v string) (err error) {
+			c.OutboundAllow, err = prefixes(v)
+			return err
+		}},
+		{name: "TRUSTED_PROXIES", usage: "CIDRs of proxies whose X-Forwarded-For is believed, comma-separated", apply: func(c *config, v string) (err error) {
+			c.TrustedProxies, err = prefixes(v)
+			return err
+		}},
 		{name: "RETURN_URLS", usage: "the only URLs that a connect session may return to, comma-separated; any if empty", apply: func(c *config, v string) error {
 			c.ReturnURLs = list(v)
 			return nil
@@ -149,15 +158,16 @@ func applyAPIKey(c *config, v string) error {
 	return nil
 }
 
-func applyOutboundAllow(c *config, v string) error {
+func prefixes(v string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
 	for _, s := range list(v) {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return fmt.Errorf("%q is not a CIDR such as 10.1.0.0/16", s)
+			return nil, fmt.Errorf("%q is not a CIDR such as 10.1.0.0/16", s)
 		}
-		c.OutboundAllow = append(c.OutboundAllow, p)
+		all = append(all, p)
 	}
-	return nil
+	return all, nil
 }
 
 func list(v string) []string {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 
@@ -14,13 +16,13 @@ import (
 // keyCommand is `claviger key generate|list|rotate|reseal|retire`.
 func keyCommand(ctx context.Context, p *process, args []string) error {
 	verb, rest := verbOf(args)
-	fs := flag.NewFlagSet("key "+verb, flag.ContinueOnError)
-	environment := fs.String("environment", "", "act on the keyset of this environment instead of the master keyset")
-	out := fs.String("out", "", "write the keyset to this new file instead of standard output")
+	flags := flag.NewFlagSet("key "+verb, flag.ContinueOnError)
+	environment := flags.String("environment", "", "act on the keyset of this environment instead of the master keyset")
+	out := flags.String("out", "", "write the keyset to this new file instead of standard output")
 	if verb == "generate" {
-		return generateCommand(p, fs, rest, out)
+		return generateCommand(p, flags, rest, out)
 	}
-	cfg, err := loadConfig(fs, rest, p.env)
+	cfg, err := loadConfig(flags, rest, p.env)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func keyCommand(ctx context.Context, p *process, args []string) error {
 		fmt.Fprintf(p.stdout, "%d rows resealed; everything is under the primary keys\n", n)
 		return err
 	case "retire":
-		id, err := strconv.ParseUint(fs.Arg(0), 10, 32)
+		id, err := strconv.ParseUint(flags.Arg(0), 10, 32)
 		if err != nil {
 			return errors.New("key retire wants the id of a key, as `claviger key list` shows it")
 		}
@@ -56,9 +58,9 @@ func keyCommand(ctx context.Context, p *process, args []string) error {
 	return errors.New("key wants one of: generate, list, rotate, reseal, retire ID")
 }
 
-func generateCommand(p *process, fs *flag.FlagSet, args []string, out *string) error {
-	fs.SetOutput(p.stderr)
-	if err := fs.Parse(args); err != nil {
+func generateCommand(p *process, flags *flag.FlagSet, args []string, out *string) error {
+	flags.SetOutput(p.stderr)
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	k, err := vault.NewKeyset()
@@ -66,6 +68,10 @@ func generateCommand(p *process, fs *flag.FlagSet, args []string, out *string) e
 		return err
 	}
 	if *out != "" {
+		// An existing file may be the only copy of a keyset in use.
+		if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already; a keyset is not overwritten", *out)
+		}
 		return writeKeyset(*out, k)
 	}
 	doc, err := k.JSON()

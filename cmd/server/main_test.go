@@ -331,6 +331,22 @@ func TestDemoPrintsThreeLinks(t *testing.T) {
 	}
 }
 
+func TestAKeysetIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "keyset.json")
+	mustRun(t, nil, "key", "generate", "-out", file)
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := run(t, nil, "key", "generate", "-out", file); err == nil {
+		t.Error("overwritten")
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("changed: %v", err)
+	}
+}
+
 func TestUnknownCommand(t *testing.T) {
 	t.Parallel()
 	if _, stderr, err := run(t, nil, "sreve"); err == nil || !strings.Contains(stderr, "usage") {

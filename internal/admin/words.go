@@ -26,6 +26,7 @@ var actions = [...]struct {
 	{vault.ActionRefreshFailed, "Refresh failed"},
 	{vault.ActionRefreshRescued, "Refresh token saved"},
 	{vault.ActionConnectionCondemned, "Reconnect required"},
+	{vault.ActionBaseURLChanged, "Another API root than before"},
 	{vault.ActionBaseURLHeld, "New API root held back"},
 	{vault.ActionConnectionRevoked, "Connection revoked"},
 	{vault.ActionProviderTold, "Provider told"},
@@ -38,7 +39,6 @@ var actions = [...]struct {
 	{vault.ActionSessionRedeemed, "Result redeemed"},
 	{vault.ActionIntegrationCreated, "Integration created"},
 	{vault.ActionIntegrationUpdated, "Integration changed"},
-	{vault.ActionIntegrationOpened, "Client secret opened"},
 	{vault.ActionIntegrationDeleted, "Integration deleted"},
 	{vault.ActionAPIKeyCreated, "API key created"},
 	{vault.ActionAPIKeyRevoked, "API key revoked"},
@@ -101,10 +101,8 @@ var reasons = [...]struct{ word, sentence string }{
 	{vault.ReasonIdentityChanged, "A refresh came back for another account, so its result was not used."},
 	{vault.ReasonNotRedeemed, "The host application did not redeem the result in time."},
 	{vault.ReasonWrongEndUser, "The host application redeemed the result for another user."},
-	{vault.ReasonReplaced, "Its credential moved into the connection that it mends."},
 	{vault.ReasonRevokedByCaller, "It was revoked on request."},
 	{vault.ReasonBaseURLHeld, "The provider names another API root than before; the one from before is kept."},
-	{vault.ReasonCredentialUnusable, "What is stored makes no usable headers."},
 }
 
 // reasonSentence says why a connection stands where it does.

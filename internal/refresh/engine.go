@@ -22,11 +22,12 @@ const DrainTime = callTime + saveTime
 // Giving up on a slow provider early would only turn a late success into a
 // lost token, so the call's deadline is long.
 const (
-	leaseTime = 90 * time.Second
-	callTime  = 60 * time.Second
+	leaseTime = 75 * time.Second
+	callTime  = 50 * time.Second
 	saveTime  = 20 * time.Second
-	// waitTime is how long a reader waits for somebody else's lease.
-	waitTime = leaseTime + 10*time.Second
+	// waitTime is how long a reader waits for somebody else's lease: longer than
+	// that lasts, and below the deadline that the HTTP server writes by.
+	waitTime = leaseTime + 5*time.Second
 	// maxRenewals is how often one reader tries: a holder that was killed after
 	// it saved a rotated token leaves a new generation that is no fresher.
 	maxRenewals = 3

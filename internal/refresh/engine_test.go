@@ -153,6 +153,27 @@ func TestLostOutcomeIsToldFromARevocation(t *testing.T) {
 	})
 }
 
+// TimeLog ends the live access token too when a spent refresh token comes back:
+// while the one we have still works, the token is not tried again.
+func TestLostOutcomeDoesNotCostTheLiveToken(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linkTimeLog(t)
+		b.clock.pass(10 * minute)
+		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Cut())
+		for range 5 {
+			s, err := b.Headers(t.Context(), b.key, c.ID, 55*minute)
+			must(t, err)
+			if s.MinTTLMet || !b.accepted(t, b.sandbox.TimeLog().URL()+"/api/ResolveUri", s) {
+				t.Error("what is served is not the token that still works")
+			}
+			b.clock.pass(minute)
+		}
+		if calls, reuses := b.sandbox.TimeLog().RefreshCalls(), b.sandbox.TimeLog().Reuses(); calls != 1 || reuses != 0 {
+			t.Errorf("%d calls, %d reuses", calls, reuses)
+		}
+	})
+}
+
 func TestLostOutcomeIsHealedByAGracefulProvider(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		b.sandbox.TimeLog().Set(func(s *sandbox.TimeLogSettings) { s.ReuseGrace = 10 * minute })

@@ -171,7 +171,29 @@ func (e *Engine) failed(ctx context.Context, caller vault.Caller, r *vault.Renew
 		f = fault.Wrap(err, fault.ProviderRejected, "The provider refuses to refresh this connection, for a reason that is not its credential. Check the integration.")
 	}
 	f.RetryAfter = re.RetryAfter
+	if uncertain {
+		f.RetryAfter = max(f.RetryAfter, e.retryUncertain(r))
+	}
 	return e.pauses.failed(r.Connection.ID, e.now(), f)
+}
+
+// rejectPause is enough for a provider that only refuses a spent token to have
+// settled what it did with it.
+const rejectPause = 2 * time.Second
+
+// retryUncertain is when to send a token again that may be spent. It is the
+// chain's only hope; but a provider that punishes reuse also ends the access
+// token that still works, so there it waits until that has run out.
+func (e *Engine) retryUncertain(r *vault.Renewal) time.Duration {
+	switch e.providers.ReusePolicy(r.Integration, r.Connection.Method) {
+	case providers.ReuseReject:
+		return rejectPause
+	case providers.ReuseRevoke:
+		if left := e.left(r.Connection); left > 0 && left < forever {
+			return left
+		}
+	}
+	return 0
 }
 
 func (e *Engine) condemn(ctx context.Context, caller vault.Caller, r *vault.Renewal, reason string) error {

@@ -36,7 +36,6 @@ const (
 	ActionBaseURLChanged      Action = "connection.base_url_changed"
 	ActionHeadersRead         Action = "headers.read"
 	ActionCredentialRead      Action = "credential.read"
-	ActionIntegrationOpened   Action = "integration.opened"
 	ActionProviderTold        Action = "provider.told"
 	ActionAdminSignedIn       Action = "admin.signed_in"
 	ActionAdminSignedOut      Action = "admin.signed_out"

@@ -184,12 +184,11 @@ func revokedFault() error { return fault.New(fault.Revoked, "The connection was 
 // one of the Reason words.
 func ReconnectFault(reason string) error {
 	why, ok := map[string]string{
-		ReasonInvalidGrant:       "the provider refused the refresh token",
-		ReasonOutcomeLost:        "the outcome of a refresh was lost, and its token is spent",
-		ReasonExpired:            "the credential has expired and cannot be renewed",
-		ReasonRejected:           "the provider refuses the credential",
-		ReasonIdentityChanged:    "a refresh came back for another account",
-		ReasonCredentialUnusable: "what is stored makes no usable headers",
+		ReasonInvalidGrant:    "the provider refused the refresh token",
+		ReasonOutcomeLost:     "the outcome of a refresh was lost, and its token is spent",
+		ReasonExpired:         "the credential has expired and cannot be renewed",
+		ReasonRejected:        "the provider refuses the credential",
+		ReasonIdentityChanged: "a refresh came back for another account",
 	}[reason]
 	if !ok {
 		why = reason
