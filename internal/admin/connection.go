@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/vault"
@@ -96,20 +97,14 @@ func metadataText(m map[string]any) (string, error) {
 // of the connection, so nobody needs to be allowed to see integrations for it.
 func (h *Handler) disconnection(ctx context.Context, conn *vault.Connection) (providers.Disconnection, error) {
 	in, err := h.vault.Integration(ctx, vault.System("admin", conn.EnvironmentID), conn.Integration)
-	if isNotFound(err) { // deleted since; the provider file still knows
-		in, err = vault.Integration{Provider: conn.Provider}, nil
-	}
 	if err != nil {
 		return providers.Disconnection{}, err
 	}
 	d, err := h.providers.Disconnection(in, conn.Method)
-	if err != nil { // the provider's file, or the method in it, is gone
-		return providers.Disconnection{
-			Provider: conn.Provider,
-			ByHand:   "This provider is not in the catalog any more, so it cannot be told.",
-		}, nil
+	if fault.Is(err, fault.ProviderRejected) || fault.Is(err, fault.Invalid) { // the provider's file, or the method in it, is gone
+		d, err = providers.Disconnection{Provider: conn.Provider, ByHand: "What the catalog said of it is gone."}, nil
 	}
-	return d, nil
+	return d, err
 }
 
 // connectionNotices says what somebody should know or do about a status.

@@ -42,6 +42,9 @@ type connectionRow struct{ vault.Connection }
 // Href is the connection's own page.
 func (r connectionRow) Href() string { return connectionPath(r.ID) }
 
+// Badge is the status for the partial of that name.
+func (r connectionRow) Badge() string { return string(r.Status) }
+
 // Who is the end user in a few words.
 func (r connectionRow) Who() string { return who(r.EndUser) }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 
@@ -35,9 +36,7 @@ func paged[T any](found []T, id func(*T) string, page vault.Page, path string, q
 	if len(found) > pageSize {
 		found = found[:pageSize]
 		older := url.Values{"cursor": {id(&found[pageSize-1])}}
-		for name, values := range query {
-			older[name] = values
-		}
+		maps.Copy(older, query)
 		p.Older = withQuery(path, older)
 	}
 	p.Summary = counted(len(found), one, many)

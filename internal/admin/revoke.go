@@ -85,7 +85,7 @@ func receipt(conn *vault.Connection, r vault.Revocation, d providers.Disconnecti
 		n.Text += fmt.Sprintf("%s was told and confirmed it.", d.Provider)
 	case vault.OutcomeUnsupported:
 		n.Kind = web.Warning
-		n.Text += fmt.Sprintf("%s could not be told, so the credential may still work there. %s", d.Provider, d.ByHand)
+		n.Text += fmt.Sprintf("At %s the credential goes on working until it is changed there. %s", d.Provider, d.ByHand)
 	case vault.OutcomeFailed:
 		n.Kind = web.Warning
 		n.Text += fmt.Sprintf("%s was told and has not confirmed it; it is told again every few minutes for about an hour. %s", d.Provider, d.ByHand)

@@ -19,6 +19,7 @@ import (
 
 // signInPage asks for an API key. admin/sign-in.html
 type signInPage struct {
+	frame   // empty: there is nowhere to go yet
 	Notices []web.Notice
 	Key     web.Field
 	// Next is where to go afterwards, "" for the start.

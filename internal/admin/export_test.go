@@ -1,0 +1,13 @@
+package admin
+
+import "time"
+
+// LimiterSize is how many addresses a limiter remembers after n tries, each
+// from an address of its own, and the most that it may.
+func LimiterSize(n int, address func(i int) string) (size, most int) {
+	l := newLimiter(time.Now)
+	for i := range n {
+		l.take(address(i))
+	}
+	return len(l.newer) + len(l.older), 2 * maxAddresses
+}

@@ -1,0 +1,500 @@
+package admin_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// user is an end user of whom all is made of the id.
+func user(id string) vault.EndUser {
+	return vault.EndUser{ID: id, Name: "Name of " + id, Email: id + "@mail.example"}
+}
+
+var rowLink = regexp.MustCompile(`<td role="cell" class="main"><a href="/admin/connections/(con_\w+)">`)
+
+// listed is the ids of the connections on a page, in order.
+func listed(page string) []string {
+	var ids []string
+	for _, m := range rowLink.FindAllStringSubmatch(page, -1) {
+		ids = append(ids, m[1])
+	}
+	return ids
+}
+
+func TestConnectionsFilters(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		one := w.connect("timelog", "oidc", vault.NewImport{EndUser: user("one"), Tags: map[string]string{"team": "blue", "plan": "pro & more"}})
+		two := w.connect("toggl", "api_token", vault.NewImport{EndUser: user("two"), Tags: map[string]string{"team": "blue"}, ExternalID: "ext-77"})
+		six := w.connect("toggl", "api_token", vault.NewImport{EndUser: user("six")})
+		gone := w.connect("timelog", "oidc", vault.NewImport{EndUser: user("one")})
+		if _, err := w.vault.Revoke(t.Context(), w.system(), gone.ID); err != nil {
+			t.Fatal(err)
+		}
+		b := w.admin()
+		for _, tt := range []struct {
+			query string
+			want  []vault.Connection // newest first
+		}{
+			{"", []vault.Connection{gone, six, two, one}},
+			{"?integration=&status=&end_user_id=&q=", []vault.Connection{gone, six, two, one}}, // the form, sent empty
+			{"?integration=toggl", []vault.Connection{six, two}},
+			{"?integration=nothing", nil},
+			{"?status=active", []vault.Connection{six, two, one}},
+			{"?status=revoked", []vault.Connection{gone}},
+			{"?status=pending", nil},
+			{"?end_user_id=one", []vault.Connection{gone, one}},
+			{"?end_user_id=ONE", nil},
+			{"?end_user_id=one&status=active", []vault.Connection{one}},
+			{"?q=NAME+of+s", []vault.Connection{six}},
+			{"?q=two%40mail", []vault.Connection{two}},
+			{"?q=ext-77", []vault.Connection{two}},
+			{"?q=" + one.ID, []vault.Connection{one}},
+			{"?q=%25", nil}, // no wildcard
+			{"?tag.team=blue", []vault.Connection{two, one}},
+			{"?tag.team=blue&tag.plan=pro+%26+more", []vault.Connection{one}},
+			{"?tag.team=red", nil},
+			{"?cursor=" + six.ID, []vault.Connection{two, one}},
+			{"?cursor=" + one.ID, nil},
+		} {
+			page := b.page("/admin/connections" + tt.query)
+			var want []string
+			for _, c := range tt.want {
+				want = append(want, c.ID)
+			}
+			if diff := cmp.Diff(want, listed(page)); diff != "" {
+				t.Errorf("%s: (-want +got)\n%s", tt.query, diff)
+			}
+			if want == nil && !strings.Contains(page, `class="empty"`) {
+				t.Errorf("%s: an empty list without a word", tt.query)
+			}
+		}
+		page := b.page("/admin/connections?integration=toggl&status=active&q=six&end_user_id=six&tag.team=blue")
+		w.wantOn(page, []string{
+			`<option value="toggl" selected>`, `<option value="active" selected>`, `value="six"`,
+			`<input type="hidden" name="tag.team" value="blue">`,
+			`href="/admin/connections?end_user_id=six&amp;integration=toggl&amp;q=six&amp;status=active"`, // without the tag
+		})
+		for _, bad := range []string{"?status=dead", "?colour=red", "?q=" + strings.Repeat("x", 300), "?q=%00", "?q=%ff", "?q=a&q=b", "?status=%"} {
+			if a := b.get("/admin/connections" + bad); a.status != http.StatusBadRequest || !strings.Contains(a.body, "Sign out") {
+				t.Errorf("%.20s: %d\n%s", bad, a.status, a.body)
+			}
+		}
+	})
+}
+
+func TestConnectionsPages(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var all []string
+		for i := range 113 {
+			c := w.connect("toggl", "api_token", vault.NewImport{EndUser: vault.EndUser{ID: fmt.Sprintf("u%d", i)}, Tags: map[string]string{"n": "1"}})
+			all = append([]string{c.ID}, all...)
+		}
+		w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+		b := w.admin()
+		next := regexp.MustCompile(`href="([^"]+)" rel="next">Older`)
+		path, seen, pages := "/admin/connections?integration=toggl&tag.n=1", []string(nil), 0
+		for path != "" && pages < 10 {
+			page := b.page(path)
+			seen, pages = append(seen, listed(page)...), pages+1
+			if newest := strings.Contains(page, `href="/admin/connections?integration=toggl&amp;tag.n=1">Newest`); newest != (pages > 1) {
+				t.Errorf("page %d has a link to the newest: %v", pages, newest)
+			}
+			path = ""
+			if m := next.FindStringSubmatch(page); m != nil {
+				path = strings.ReplaceAll(m[1], "&amp;", "&")
+			}
+		}
+		if diff := cmp.Diff(all, seen); diff != "" || pages != 3 {
+			t.Errorf("%d pages (-want +got)\n%s", pages, diff)
+		}
+		w.wantOn(b.page("/admin/connections?integration=toggl"), []string{"The newest 50 connections"})
+		w.wantOn(b.page("/admin/connections?integration=toggl&cursor="+all[99]), []string{"The oldest 13 connections"})
+		w.wantOn(b.page("/admin/connections?cursor="+all[112]), []string{"That was all", "Back to the newest"})
+	})
+}
+
+func TestConnectionPage(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada, Tags: map[string]string{"team": "a&b"}, ExternalID: "ext-9"})
+		meta := map[string]any{"plan": "gold", "nested": map[string]any{"k": "<v>"}}
+		if _, err := w.vault.PatchConnection(t.Context(), w.system(), conn.ID, vault.ConnectionPatch{Metadata: &meta}); err != nil {
+			t.Fatal(err)
+		}
+		key, _ := w.key("reports")
+		reader := vault.Caller{Kind: vault.CallerAPIKey, ID: key.ID, EnvironmentID: w.env, Scopes: vault.AllScopes()}
+		for range 3 {
+			if _, _, err := w.vault.OpenCredential(t.Context(), reader, conn.ID, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := w.admin()
+		page := b.page("/admin/connections/" + conn.ID)
+		w.wantOn(page, []string{
+			"Ada Lovelace at TimeLog", "ada@acme.example", "User user-1815", "badge-active", ">Active<", "https://api.example",
+			"Id acc-user-1815", "team: a&amp;b", `href="/admin/connections?tag.team=a%26b"`, "ext-9", "gold", "\\u003cv\\u003e",
+			conn.ID, "Connection imported", "Tags or metadata changed", "Credential read", "with the refresh token", "Key “reports”",
+			`href="/admin/connections/` + conn.ID + `/revoke"`, `<time datetime="2026-03-01T12:00:00Z">`,
+		})
+
+		few := w.admin(vault.ScopeConnectionsRead)
+		w.wantOn(few.page("/admin/connections/"+conn.ID), []string{"lacks the scope audit:read", "badge-active"},
+			"Revoke…", "/admin/audit", "/admin/integrations", "/admin/api-keys")
+		// What a page does not offer is not tried on the quiet either.
+		for _, e := range w.trail() {
+			if e.Action == vault.ActionRefused {
+				t.Errorf("a refusal in the trail: %+v", e)
+			}
+		}
+	})
+}
+
+// TestStatusNotices: each status says what to know and what to do.
+func TestStatusNotices(t *testing.T) {
+	w := one(t)
+	in, err := w.vault.PrepareImport(t.Context(), w.system(), "timelog", vault.NewImport{EndUser: ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := w.vault.CreateSession(t.Context(), w.system(), vault.NewSession{
+		EndUser: ada, Integrations: []string{"timelog"}, ReturnURL: "https://acme.example/back", Completion: vault.CompleteRedeem,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, binding, err := w.vault.BindSession(t.Context(), token, vault.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, _, err := w.vault.BoundSession(t.Context(), s.ID, binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked, err := w.vault.Link(t.Context(), caller, in, "oidc", vault.Grant{
+		Credential: vault.Credential{vault.ValueAccessToken: vault.NewSecret("canary-pending-1c")},
+		Headers:    []vault.Header{{Name: "Authorization", Value: vault.NewSecret("Bearer canary-pending-1c")}},
+		Account:    vault.Account{ID: "a", Label: "A"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.secrets = append(w.secrets, "canary-pending-1c")
+	b := w.admin()
+	w.wantOn(b.page("/admin/connections/"+linked.Connection.ID), []string{"badge-pending", "not yet redeemed", "Account linked"})
+
+	conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: user("two")})
+	condemn(t, w, conn)
+	w.wantOn(b.page("/admin/connections/"+conn.ID), []string{
+		"badge-reconnect_required", "Reconnect required", "The provider refuses the credential.", "make a connect session with this connection_id",
+	})
+	w.wantNoLeak()
+}
+
+func TestEmptyPages(t *testing.T) {
+	w := one(t)
+	env, err := w.vault.EnsureEnvironment(t.Context(), "empty")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key := w.keyIn(env.ID, "console")
+	b := w.browser()
+	b.signIn(key)
+	w.wantOn(b.page("/admin/connections"), []string{"Nobody has linked an account yet", "POST /v1/connect-sessions", "Environment empty"})
+	w.wantOn(b.page("/admin/integrations"), []string{"Nothing is set up yet", "POST /v1/integrations"})
+	w.wantOn(b.page("/admin/connections?q=ada"), []string{"No connection matches", "Show all connections"})
+	w.wantOn(b.page("/admin/audit?actor=nobody"), []string{"No entry matches", "Show the whole trail"})
+}
+
+// TestAnotherEnvironment: what is in another environment is not there.
+func TestAnotherEnvironment(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		env, err := w.vault.EnsureEnvironment(t.Context(), "another")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.vault.CreateIntegration(t.Context(), vault.System("test", env.ID), vault.Integration{Key: "theirs", Provider: "toggl"}); err != nil {
+			t.Fatal(err)
+		}
+		theirs := w.connectIn(env.ID, "theirs", "api_token", vault.NewImport{EndUser: user("stranger")})
+		theirKey, _ := w.keyIn(env.ID, "their-key")
+		b := w.admin()
+		ours := b.token(b.page("/admin/connections"))
+		for _, path := range []string{
+			"/admin/connections/" + theirs.ID, "/admin/connections/" + theirs.ID + "/revoke", "/admin/api-keys/" + theirKey.ID + "/revoke",
+			"/admin/connections/con_06h03dkgndq6vfdsu9o8c2iihs", "/admin/connections/x", "/admin/connections/..%2fx", "/admin/connections/%00", "/admin/nothing",
+		} {
+			if a := b.get(path); a.status != http.StatusNotFound {
+				t.Errorf("GET %s: %d", path, a.status)
+			}
+		}
+		for _, path := range []string{"/admin/connections/" + theirs.ID + "/revoke", "/admin/api-keys/" + theirKey.ID + "/revoke"} {
+			if a := b.post(path, url.Values{"token": {ours}}); a.status != http.StatusNotFound {
+				t.Errorf("POST %s: %d", path, a.status)
+			}
+		}
+		for _, path := range []string{"/admin/connections", "/admin/integrations", "/admin/api-keys", "/admin/audit", "/admin/connections?q=stranger", "/admin/audit?connection_id=" + theirs.ID} {
+			w.wantOn(b.page(path), nil, "theirs", "their-key", "Name of stranger", `/admin/connections/`+theirs.ID)
+		}
+		if c, err := w.vault.Connection(t.Context(), vault.System("test", env.ID), theirs.ID); err != nil || c.Status != vault.StatusActive {
+			t.Errorf("their connection: %v, %v", c.Status, err)
+		}
+	})
+}
+
+// TestScopes: a page is there for keys that may see it.
+func TestScopes(t *testing.T) {
+	w := one(t)
+	conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+	other, _ := w.key("other")
+	b := w.admin(vault.ScopeConnectionsRead)
+	ours := b.token(b.page("/admin/connections"))
+	for _, tt := range []struct {
+		method, path string
+		scope        vault.Scope
+	}{
+		{"GET", "/admin/integrations", vault.ScopeIntegrationsRead},
+		{"GET", "/admin/api-keys", vault.ScopeAPIKeysWrite},
+		{"GET", "/admin/api-keys/" + other.ID + "/revoke", vault.ScopeAPIKeysWrite},
+		{"POST", "/admin/api-keys/" + other.ID + "/revoke", vault.ScopeAPIKeysWrite},
+		{"GET", "/admin/audit", vault.ScopeAuditRead},
+		{"POST", "/admin/connections/" + conn.ID + "/revoke", vault.ScopeConnectionsRevoke},
+	} {
+		a := b.post(tt.path, url.Values{"token": {ours}})
+		if tt.method == "GET" {
+			a = b.get(tt.path)
+		}
+		if a.status != http.StatusForbidden || !strings.Contains(a.body, "the scope "+string(tt.scope)) || !strings.Contains(a.body, "Sign out") {
+			t.Errorf("%s %s: %d\n%s", tt.method, tt.path, a.status, a.body)
+		}
+		if e := w.trail()[0]; e.Action != vault.ActionRefused || e.Reason != string(tt.scope) || e.ActorKind != vault.CallerAdmin {
+			t.Errorf("%s %s: newest entry %+v", tt.method, tt.path, e)
+		}
+	}
+	if c, err := w.vault.Connection(t.Context(), w.system(), conn.ID); err != nil || c.Status != vault.StatusActive {
+		t.Errorf("connection: %v, %v", c.Status, err)
+	}
+}
+
+// TestForeignText: what end users, hosts and providers call themselves is text
+// on every page, whatever it looks like.
+func TestForeignText(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const evil = `"><script>alert('x')</script><img src=x onerror=alert(1)>&amp;`
+		conn := w.connect("timelog", "oidc", vault.NewImport{
+			EndUser: vault.EndUser{ID: "id" + evil, Name: "name" + evil, Email: "evil@mail.example"},
+			Tags:    map[string]string{"tag": evil}, ExternalID: "ext" + evil,
+			Grant: vault.Grant{Account: vault.Account{ID: "acc" + evil, Label: "label" + evil}, Scopes: []string{"scope" + evil}},
+		})
+		title := "title" + evil
+		if _, err := w.vault.PatchIntegration(t.Context(), w.system(), "timelog", vault.IntegrationPatch{Title: &title}); err != nil {
+			t.Fatal(err)
+		}
+		meta := map[string]any{"m": evil}
+		if _, err := w.vault.PatchConnection(t.Context(), w.system(), conn.ID, vault.ConnectionPatch{Metadata: &meta}); err != nil {
+			t.Fatal(err)
+		}
+		evilKey, _ := w.key("key" + evil)
+		b := w.admin()
+		paths := append(everyPage(conn.ID, evilKey.ID)[1:],
+			"/admin/connections?"+url.Values{"q": {evil}}.Encode(),
+			"/admin/connections?"+url.Values{"end_user_id": {"id" + evil}}.Encode(),
+			"/admin/connections?"+url.Values{"integration": {evil}}.Encode(),
+			"/admin/connections?"+url.Values{"tag.tag": {evil}}.Encode(),
+			"/admin/connections?"+url.Values{"tag." + evil: {"v"}}.Encode(),
+			"/admin/audit?"+url.Values{"actor": {evil}, "connection_id": {evil}}.Encode(),
+		)
+		for _, path := range paths {
+			w.wantOn(b.page(path), nil, "<script>", "<img", "onerror=alert(1)>&amp;\"")
+		}
+		if a := b.get("/admin/connections?" + url.Values{evil: {"v"}}.Encode()); strings.Contains(a.body, "<script>") {
+			t.Error("a parameter's name is not escaped")
+		}
+		w.wantOn(b.page("/admin/connections/"+conn.ID), []string{"name&#34;&gt;&lt;script&gt;", "label&#34;&gt;&lt;script&gt;"})
+	})
+}
+
+func TestIntegrationsPage(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		in, err := w.vault.Integration(t.Context(), w.system(), "timelog")
+		if err != nil {
+			t.Fatal(err)
+		}
+		toggl, err := w.vault.Integration(t.Context(), w.system(), "toggl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := vault.Overrides{BaseURL: "https://toggl.example/api", AllowedHosts: []string{"a.example", "b.example"}}
+		if _, err := w.vault.PatchIntegration(t.Context(), w.system(), "toggl", vault.IntegrationPatch{Overrides: &o}); err != nil {
+			t.Fatal(err)
+		}
+		page := w.admin().page("/admin/integrations")
+		w.wantOn(page, []string{
+			"TimeLog at Acme", "acme-client", "set, and never shown",
+			`<code id="copy-` + in.ID + `">http://broker.example/connect/callback/` + in.ID + `</code>`,
+			`href="/admin/connections?integration=timelog"`, "https://toggl.example/api", "a.example", "b.example", "2 integrations",
+		}, "callback/"+toggl.ID) // no method of Toggl's leads there
+	})
+}
+
+func TestAPIKeys(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		victim, secret := w.key("reports", vault.ScopeCredentialsRead)
+		theirs := w.browser()
+		_, consoleKey := w.key("second console")
+		theirs.signIn(consoleKey)
+		b := w.admin()
+		w.wantOn(b.page("/admin/api-keys"), []string{"reports", "clv_key_", "credentials:read", ">You<", "second console", "never"}, secret.Reveal())
+
+		path := "/admin/api-keys/" + victim.ID + "/revoke"
+		w.wantOn(b.page(path), []string{"Revoke the key “reports”?", "What will happen", "cannot be undone"}, "that includes you")
+		if k, err := w.vault.APIKey(t.Context(), w.system(), victim.ID); err != nil || !k.RevokedAt.IsZero() {
+			t.Fatalf("the question alone revoked it: %v, %v", k.RevokedAt, err)
+		}
+		a := b.send(path)
+		if a.status != http.StatusSeeOther || a.location != "/admin/api-keys?revoked="+victim.ID {
+			t.Fatalf("revoke: %d to %q", a.status, a.location)
+		}
+		w.wantOn(b.page(a.location), []string{"The key “reports” is revoked", "badge-revoked", `role="status"`}, path)
+		if _, err := w.vault.Authenticate(t.Context(), secret); err == nil {
+			t.Error("the key still works")
+		}
+		if a := b.get(path); a.status != http.StatusSeeOther || a.location != "/admin/api-keys?revoked="+victim.ID {
+			t.Errorf("asked again: %d to %q", a.status, a.location)
+		}
+		if a := b.post(path, url.Values{"token": {b.token(b.page("/admin/api-keys"))}}); a.status != http.StatusSeeOther {
+			t.Errorf("a second click: %d", a.status)
+		}
+		w.wantOn(b.page("/admin/audit?action=api_key.revoked"), []string{"API key revoked", "Key “reports”", "Admin with key “console”", "1 entry"})
+		// What an address claims is not believed.
+		for _, claim := range []string{"?revoked=" + theirs.ownKey().ID, "?revoked=x", "?revoked=%3Cscript%3E"} {
+			w.wantOn(b.page("/admin/api-keys"+claim), nil, "is revoked")
+		}
+
+		// One's own key: out at once, and told so before.
+		own := "/admin/api-keys/" + theirs.ownKey().ID + "/revoke"
+		w.wantOn(theirs.page(own), []string{"that includes you"})
+		if a := theirs.send(own); a.status != http.StatusSeeOther || a.location != "/admin/sign-in?after=sign-out" {
+			t.Errorf("own key: %d to %q", a.status, a.location)
+		}
+		if a := theirs.get("/admin/connections"); a.status != http.StatusSeeOther {
+			t.Errorf("after revoking the own key: %d", a.status)
+		}
+	})
+}
+
+// ownKey is the key that the browser signed in with last.
+func (b *browser) ownKey() vault.APIKey {
+	b.t.Helper()
+	keys, err := b.vault.APIKeys(b.t.Context(), b.system(), vault.Page{Limit: 50})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	i := slices.IndexFunc(keys, func(k vault.APIKey) bool { return k.Name == "second console" })
+	return keys[i]
+}
+
+func TestAuditPage(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+		other := w.connect("toggl", "api_token", vault.NewImport{EndUser: user("two")})
+		key, _ := w.key("reports")
+		reader := vault.Caller{Kind: vault.CallerAPIKey, ID: key.ID, EnvironmentID: w.env, Scopes: []vault.Scope{vault.ScopeCredentialsReadRaw}}
+		if _, _, err := w.vault.OpenCredential(t.Context(), reader, conn.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.vault.Revoke(t.Context(), reader, other.ID); err == nil {
+			t.Fatal("revoked without the scope")
+		}
+		b := w.admin()
+		for _, tt := range []struct {
+			query string
+			want  []string
+			not   []string
+		}{
+			{"", []string{"Credential read", "Key “reports”", "Connection imported", "Integration created", "Integration timelog", "Admin signed in", "The broker (test)", "needs connections:revoke", "Not done", conn.ID}, nil},
+			{"?action=credential.read", []string{"Credential read", `<option value="credential.read" selected>`}, []string{`class="main">Connection imported`}},
+			{"?connection_id=" + other.ID, []string{"Connection imported", "Refused for want of a scope"}, []string{conn.ID}},
+			{"?actor=" + key.ID, []string{"Credential read", "Refused for want of a scope"}, []string{`class="main">Connection imported`}},
+			{"?actor=" + key.ID + "&action=refused&connection_id=", []string{"1 entry"}, []string{`class="main">Credential read`}},
+			{"?action=&actor=&connection_id=", []string{"Connection imported"}, nil},
+		} {
+			w.wantOn(b.page("/admin/audit"+tt.query), tt.want, tt.not...)
+		}
+		for _, bad := range []string{"?action=nothing.such", "?since=yesterday"} {
+			if a := b.get("/admin/audit" + bad); a.status != http.StatusBadRequest {
+				t.Errorf("%s: %d", bad, a.status)
+			}
+		}
+	})
+}
+
+func TestAuditPages(t *testing.T) {
+	w := one(t)
+	conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+	for range 60 {
+		tags := map[string]string{"a": "b"}
+		if _, err := w.vault.PatchConnection(t.Context(), w.system(), conn.ID, vault.ConnectionPatch{Tags: &tags}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := w.admin()
+	page := b.page("/admin/connections/" + conn.ID)
+	if got := strings.Count(page, `<span class="trail-what">`); got != 30 {
+		t.Errorf("%d entries on the connection's page, want 30", got)
+	}
+	w.wantOn(page, []string{`href="/admin/audit?connection_id=` + conn.ID + `">The whole trail`})
+	page = b.page("/admin/audit?connection_id=" + conn.ID)
+	if got := strings.Count(page, `<td role="cell" class="main">`); got != 50 {
+		t.Errorf("%d entries on a page of the trail, want 50", got)
+	}
+	m := regexp.MustCompile(`href="([^"]+)" rel="next"`).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatal("no way to what is older")
+	}
+	page = b.page(strings.ReplaceAll(m[1], "&amp;", "&"))
+	if got := strings.Count(page, `<td role="cell" class="main">`); got != 11 {
+		t.Errorf("%d entries on the last page, want 11", got)
+	}
+}
+
+// TestEveryActionHasWords reads the vault's actions from its source: a new one
+// must not stay without words.
+func TestEveryActionHasWords(t *testing.T) {
+	w := one(t)
+	page := w.admin().page("/admin/audit")
+	file, err := parser.ParseFile(token.NewFileSet(), "../vault/audit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) == 0 || !strings.HasPrefix(spec.Names[0].Name, "Action") {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found++
+		if !regexp.MustCompile(`<option value="` + regexp.QuoteMeta(value) + `"( selected)?>[A-Z]`).MatchString(page) {
+			t.Errorf("the action %s has no words", value)
+		}
+		return false
+	})
+	if found < 30 {
+		t.Errorf("found %d actions in the source", found)
+	}
+}
