@@ -88,7 +88,7 @@ func (b *broker) close() {
 // handler mounts every room on the HTTP shell.
 func (b *broker) handler() (*echo.Echo, error) {
 	e, err := httpd.New(httpd.Config{
-		Log: b.log, PublicURL: b.cfg.PublicURL, AppName: b.cfg.AppName, TrustedProxies: b.cfg.TrustedProxies,
+		Log: b.log, PublicURL: b.cfg.PublicURL, TrustedProxies: b.cfg.TrustedProxies,
 		Checks: []httpd.Check{{Name: "database", Func: b.store.Ping}, {Name: "keyset", Func: b.vault.Ready}},
 	})
 	if err != nil {

@@ -21,6 +21,12 @@ func (v *Vault) ChargeGuess(ctx context.Context, caller Caller) error {
 		if err := row.usable(v.now()); err != nil {
 			return err
 		}
+		if row.Wrong >= MaxWrongCredentials { // judged or under way
+			refused = fault.New(fault.RateLimited, "Too many tries at once. Wait a moment, then try again.").After(time.Second)
+			e := v.entry(caller, ActionLinkFailed)
+			e.Allowed, e.SessionID, e.Reason = false, row.ID, "rate_limited"
+			return tx.InsertAudit(ctx, e)
+		}
 		n, err := tx.ChargeGuess(ctx, row.EnvironmentID, row.EndUser.ID, v.now(), time.Minute)
 		if err != nil {
 			return err

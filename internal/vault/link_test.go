@@ -342,6 +342,19 @@ func TestGuessesAreLimited(t *testing.T) {
 	})
 }
 
+func TestGuessesUnderWayCount(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		caller, _, _ := b.bound(t, vault.NewSession{})
+		for range vault.MaxWrongCredentials {
+			must(t, b.ChargeGuess(t.Context(), caller))
+		}
+		wantKind(t, b.ChargeGuess(t.Context(), caller), fault.RateLimited)
+		_, err := b.SettleGuess(t.Context(), caller, b.in.ID, false)
+		must(t, err)
+		must(t, b.ChargeGuess(t.Context(), caller))
+	})
+}
+
 func TestGuessesOfOneEndUserOverAllSessions(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		var allowed, refused atomic.Int32
