@@ -158,7 +158,9 @@ func (p *page) must(err error) {
 	if png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
 		_ = os.WriteFile(artifact(p.t, "failed.png"), png, 0o600)
 	}
-	html, _ := chromedp.Run(ctx, chromedp.OuterHTML(chromedp.CSS("html")))
+	// Not by a selector: chromedp holds a lock, without a deadline, while a
+	// document is on its way.
+	html, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.documentElement.outerHTML`))
 	p.t.Fatalf("on %s: %v\n%s", where, err, html)
 }
 
@@ -217,7 +219,7 @@ func (p *page) url() string {
 // text is what a person can read in the element, or on the page for "body".
 func (p *page) text(selector string) string {
 	p.t.Helper()
-	return ask(p, chromedp.Text(chromedp.CSS(selector)))
+	return ask(p, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q).innerText", selector)))
 }
 
 // requested is every URL that the page has asked for until now.
@@ -240,8 +242,13 @@ func (p *page) screenshot(name string) {
 	p.t.Helper()
 	png := ask(p, chromedp.FullScreenshot(100))
 	p.shots++
-	path := artifact(p.t, fmt.Sprintf("%02d-%s.png", p.shots, name))
-	if err := os.WriteFile(path, png, 0o600); err != nil {
+	p.keep(fmt.Sprintf("%02d-%s.png", p.shots, name), png)
+}
+
+// keep writes a file among the artifacts.
+func (p *page) keep(name string, content []byte) {
+	p.t.Helper()
+	if err := os.WriteFile(artifact(p.t, name), content, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }

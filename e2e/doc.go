@@ -1,8 +1,17 @@
 // Package e2e tests Claviger as a black box: the built binary as a process of
 // its own, a real PostgreSQL, a certified OpenID provider that is not ours, a
-// real browser. Nothing here imports a room of the house.
+// real browser. It imports no room of the house but the sandbox, which knows
+// nothing of the broker: that one may run beside the tests, with its switches
+// and its books at hand.
 //
-// It consists of tests and what they share:
+// What stories are told with:
+//
+//	world_test.go     a broker with its database, its services and its front
+//	front_test.go     the proxy in front of all processes; keeps what it passes on
+//	rest_test.go      a backend that calls the API
+//	person_test.go    what a person does with a page, and how a page is inspected
+//
+// and what those are made of:
 //
 //	postgres_test.go  a database for each test, and clusters to stop and kill
 //	binary_test.go    builds and runs the broker, keeps its complete log

@@ -22,6 +22,9 @@ type shared struct {
 	postgres func() (string, error)
 	chromium func() (*chromium, error)
 
+	// inspected has the names of the pages that were looked at from all sides.
+	inspected sync.Map
+
 	mu      sync.Mutex
 	closers []func() error
 }
