@@ -32,6 +32,7 @@ func (s *Store) ReplaceCanary(ctx context.Context, sealed []byte) error {
 const (
 	tableConnections  = "connections"
 	tableIntegrations = "integrations"
+	tableRevocations  = "revocations"
 )
 
 func scanSealed(row scanner) (r vault.SealedRow, err error) {
@@ -39,7 +40,7 @@ func scanSealed(row scanner) (r vault.SealedRow, err error) {
 	if err = row.Scan(&r.Table, &r.ID, &r.Generation, &first, &second); err != nil {
 		return r, err
 	}
-	r.Blobs = [][]byte{first} // an integration has one; it stands in both columns
+	r.Blobs = [][]byte{first} // the others have one; it stands in both columns
 	if r.Table == tableConnections {
 		r.Blobs = append(r.Blobs, second)
 	}
@@ -62,6 +63,12 @@ func (s *Store) Sealed(ctx context.Context, environmentID, cursor string, limit 
 				WHERE environment_id = $1 AND id > $2 AND client_secret IS NOT NULL
 				ORDER BY id LIMIT $3
 			) AS i
+			UNION ALL
+			SELECT kind, id, generation, first, second FROM (
+				SELECT 'revocations' AS kind, id, 0 AS generation, sealed AS first, sealed AS second FROM revocations
+				WHERE environment_id = $1 AND id > $2
+				ORDER BY id LIMIT $3
+			) AS r
 		) AS sealed
 		ORDER BY id LIMIT $3`,
 		environmentID, cursor, limit)
@@ -78,6 +85,10 @@ func (s *Store) Reseal(ctx context.Context, old, sealed vault.SealedRow) (bool, 
 	case old.Table == tableIntegrations && len(old.Blobs) == 1 && len(sealed.Blobs) == 1:
 		return s.w.swap(ctx, "resealing integration",
 			`UPDATE integrations SET client_secret = $3 WHERE id = $1 AND client_secret = $2`,
+			old.ID, blob(old.Blobs[0]), blob(sealed.Blobs[0]))
+	case old.Table == tableRevocations && len(old.Blobs) == 1 && len(sealed.Blobs) == 1:
+		return s.w.swap(ctx, "resealing revocation",
+			`UPDATE revocations SET sealed = $3 WHERE id = $1 AND sealed = $2`,
 			old.ID, blob(old.Blobs[0]), blob(sealed.Blobs[0]))
 	default:
 		return false, fmt.Errorf("resealing: no row of table %q has %d and %d blobs", old.Table, len(old.Blobs), len(sealed.Blobs))

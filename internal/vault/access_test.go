@@ -293,17 +293,27 @@ func TestRotationServesThroughout(t *testing.T) {
 		serves("before")
 		before, err := b.EnvironmentKeys(t.Context(), env)
 		must(t, err)
+		gone := b.linked(t, "untold")
+		b.provider(vault.OutcomeFailed)
+		_, err = b.Revoke(t.Context(), b.caller, gone.ID)
+		must(t, err)
 		must(t, b.RotateEnvironment(t.Context(), env))
 		serves("rotated")
 		wantKind(t, b.RetireEnvironmentKey(t.Context(), env, before[0].ID), fault.Conflict)
 		n, err := b.Reseal(t.Context())
 		must(t, err)
-		if n != 2 { // the connection and the client secret
+		if n != 3 { // the connection, the client secret, the provider still to be told
 			t.Errorf("%d rows moved", n)
 		}
 		serves("resealed")
 		must(t, b.RetireEnvironmentKey(t.Context(), env, before[0].ID))
 		serves("retired")
+		b.provider(vault.OutcomeRevoked)
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		if got := b.heard(); len(got) != 2 || got[1] != "untold" {
+			t.Errorf("after the retirement the provider was told %v", got)
+		}
 		if n, err := b.Reseal(t.Context()); err != nil || n != 0 {
 			t.Errorf("a second time moved %d, %v", n, err)
 		}

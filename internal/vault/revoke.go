@@ -81,7 +81,7 @@ func (v *Vault) enqueueRevocation(ctx context.Context, tx Tx, c Connection, cred
 }
 
 func revocationPlace(r *RevocationRow) place {
-	return place{"revocations", r.Connection.EnvironmentID, r.ID, purposeRevocation, r.Connection.Generation}
+	return place{"revocations", r.Connection.EnvironmentID, r.ID, purposeRevocation, 0} // its id has the generation
 }
 
 // tellProvider tells the provider about one revocation and erases the last

@@ -171,8 +171,11 @@ func (k *Keyset) reseal(environmentID string, r SealedRow) (SealedRow, bool, err
 
 // sealedPurposes are what the blobs of a [SealedRow] are for, in their order.
 func sealedPurposes(table string) []purpose {
-	if table == "integrations" {
+	switch table {
+	case "integrations":
 		return []purpose{purposeSecret}
+	case "revocations":
+		return []purpose{purposeRevocation}
 	}
 	return []purpose{purposeCredential, purposeAnswer}
 }

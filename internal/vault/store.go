@@ -285,10 +285,9 @@ func NewAuditID() string { return newID("aud") }
 
 // SealedRow is the sealed part of one row of one table, for resealing.
 type SealedRow struct {
-	Table      string // "connections", "integrations"
+	Table      string // "connections", "integrations", "revocations"
 	ID         string
 	Generation int64 // of a connection
-	// Blobs are credential and answer of a connection, or the client secret of
-	// an integration.
+	// Blobs are credential and answer of a connection, or the one of the others.
 	Blobs [][]byte
 }
