@@ -82,7 +82,7 @@ func (h *Handler) listAPIKeys(c echo.Context, caller vault.Caller) error {
 
 // DELETE /v1/api-keys/{id}
 func (h *Handler) deleteAPIKey(c echo.Context, caller vault.Caller) error {
-	if err := h.vault.RevokeAPIKey(c.Request().Context(), caller, idOrNobody(c.Param("id"))); err != nil {
+	if err := h.vault.RevokeAPIKey(c.Request().Context(), caller, c.Param("id")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -100,36 +100,6 @@ func (h *Handler) patchConnection(c echo.Context, caller vault.Caller) error {
 	return c.JSON(http.StatusOK, showConnection(patched))
 }
 
-// POST /v1/connections
-func (h *Handler) importConnection(c echo.Context, caller vault.Caller) error {
-	var in *struct {
-		Integration string            `json:"integration"`
-		Method      string            `json:"method"`
-		Credential  vault.Credential  `json:"credential"`
-		EndUser     vault.EndUser     `json:"end_user"`
-		Tags        map[string]string `json:"tags"`
-		ExternalID  string            `json:"external_id"`
-		Verify      *bool             `json:"verify"`
-	}
-	if err := decode(c, &in); err != nil {
-		return err
-	}
-	ctx := c.Request().Context()
-	n := vault.NewImport{Method: in.Method, EndUser: in.EndUser, Tags: in.Tags, ExternalID: in.ExternalID}
-	var err error
-	if n.Integration, err = h.vault.PrepareImport(ctx, caller, keyOrNobody(in.Integration), n); err != nil {
-		return err
-	}
-	if n.Grant, err = h.providers.Import(ctx, n.Integration, in.Method, in.Credential, in.Verify == nil || *in.Verify); err != nil {
-		return err
-	}
-	made, err := h.vault.ImportConnection(ctx, caller, n)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusCreated, showConnection(made))
-}
-
 // credential is the secret part of a connection, for a caller that asked for it.
 type credential struct {
 	Credential map[string]string `json:"credential"`

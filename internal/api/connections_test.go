@@ -103,6 +103,27 @@ func TestImportMembers(t *testing.T) {
 	})
 }
 
+// TestImportDisowns: a session that was begun for an import that came to
+// nothing is ended; one that the host brought along is not.
+func TestImportDisowns(t *testing.T) {
+	each(t, func(w *world) {
+		password := object{"method": "session", "external_id": "x", "credential": object{"email": sandbox.AdaEmail, "password": sandbox.TogglAdaPassword}}
+		first := w.imported(togglImport(password))
+		w.post("/v1/connections", togglImport(password)).want(http.StatusConflict)
+		if n := w.sand.Toggl().Sessions(); n != 1 {
+			t.Errorf("%d sessions at Toggl, want 1", n)
+		}
+		w.get("/v1/connections/" + first + "/headers").shows().want(http.StatusOK)
+		cookie := w.grant("toggl", "session", vault.Credential{
+			"email": vault.NewSecret(sandbox.AdaEmail), "password": vault.NewSecret(sandbox.TogglAdaPassword),
+		}).Credential.Get("cookie")
+		w.post("/v1/connections", togglImport(object{"method": "session", "external_id": "x", "credential": object{"cookie": cookie}})).want(http.StatusConflict)
+		if n := w.sand.Toggl().Sessions(); n != 2 {
+			t.Errorf("%d sessions at Toggl, want 2", n)
+		}
+	})
+}
+
 // TestImportNeedsOneScope: a key that may import need not be able to read
 // integrations or connections.
 func TestImportNeedsOneScope(t *testing.T) {

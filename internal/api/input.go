@@ -10,34 +10,17 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// nobody has the form of no id and no key: the vault has never heard of it,
-// and says so in its own words, after it has decided who may ask.
-const nobody = "-"
+// idForm is what ids look like.
+var idForm = regexp.MustCompile(`^[a-z]{2,3}_[0-9a-v]{26}$`)
 
-// What ids and keys can look like. Whatever else stands in a path, such as a
-// NUL, would be an error to one of the databases, and free text in the log.
-var (
-	idForm  = regexp.MustCompile(`^[a-z]{2,3}_[0-9a-v]{26}$`)
-	keyForm = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
-)
-
-func idOrNobody(s string) string {
-	if !idForm.MatchString(s) {
-		return nobody
-	}
-	return s
-}
-
-func keyOrNobody(s string) string {
-	if !keyForm.MatchString(s) {
-		return nobody
-	}
-	return s
-}
-
-// connectionID is the id in the path, noted for the log.
+// connectionID is the id in the path, noted for the log. Anything else that
+// stands there is the caller's free text, and nothing for the log and the
+// trail: it is the empty id, which no connection has.
 func connectionID(c echo.Context) string {
-	id := idOrNobody(c.Param("id"))
+	id := c.Param("id")
+	if !idForm.MatchString(id) {
+		return ""
+	}
 	httpd.RecordOf(c.Request().Context()).SetConnection(id)
 	return id
 }

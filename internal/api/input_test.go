@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/claviger/claviger/internal/vault"
 )
 
 // TestBadBodies sends every route that takes a body what it cannot take.
@@ -126,6 +128,7 @@ func sameType(a, b any) bool {
 // TestStrangePaths: whatever stands in a path, it is not there.
 func TestStrangePaths(t *testing.T) {
 	each(t, func(w *world) {
+		weak := w.newKey(vault.ScopeAuditRead)
 		for _, o := range w.contract.operations {
 			if !strings.Contains(o.path, "{") {
 				continue
@@ -135,13 +138,17 @@ func TestStrangePaths(t *testing.T) {
 				"CON_00000000000000000000000000", strings.Repeat("a", 8<<10), "%F0%9F%94%91", "-", "TOGGL", "toggl%20", " ", "%20",
 			} {
 				c := w.request(o.method, fill(o.path, strings.ReplaceAll(id, " ", "+")), w.contract.example(o))
-				if a := c.send(); a.StatusCode != http.StatusNotFound {
-					t.Errorf("%s with %.40q: status %d: %s", o, id, a.StatusCode, a.body)
+				for status, key := range map[int]string{http.StatusNotFound: w.key, http.StatusForbidden: weak} {
+					if a := c.as(key).send(); a.StatusCode != status {
+						t.Errorf("%s with %.40q: status %d, want %d: %s", o, id, a.StatusCode, status, a.body)
+					}
 				}
 			}
 		}
-		if log := w.log.String(); strings.Contains(log, strings.Repeat("a", 100)) || strings.Contains(log, "TOGGL") {
-			t.Error("the log has what stood in a path")
+		for where, text := range map[string]string{"log": w.log.String(), "database": string(w.db.Dump(w.t))} {
+			if strings.Contains(text, strings.Repeat("a", 100)) || strings.Contains(text, "TOGGL") {
+				t.Errorf("the %s has what stood in a path", where)
+			}
 		}
 		if log := w.log.String(); strings.Contains(log, `"level":"ERROR"`) {
 			t.Error("there is an error in the log")

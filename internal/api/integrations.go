@@ -77,7 +77,7 @@ func (h *Handler) listIntegrations(c echo.Context, caller vault.Caller) error {
 
 // GET /v1/integrations/{key}
 func (h *Handler) getIntegration(c echo.Context, caller vault.Caller) error {
-	found, err := h.vault.Integration(c.Request().Context(), caller, keyOrNobody(c.Param("key")))
+	found, err := h.vault.Integration(c.Request().Context(), caller, c.Param("key"))
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (h *Handler) patchIntegration(c echo.Context, caller vault.Caller) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, keyOrNobody(c.Param("key")), vault.IntegrationPatch(*in))
+	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, c.Param("key"), vault.IntegrationPatch(*in))
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (h *Handler) deleteIntegration(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if err := h.vault.DeleteIntegration(c.Request().Context(), caller, keyOrNobody(c.Param("key")), revoke); err != nil {
+	if err := h.vault.DeleteIntegration(c.Request().Context(), caller, c.Param("key"), revoke); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -41,12 +41,6 @@ func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
 		EndUser: in.EndUser, Integrations: in.Integrations, ConnectionID: in.ConnectionID, AllowAccountChange: in.AllowAccountChange,
 		ReturnURL: in.ReturnURL, Completion: in.Completion, Tags: in.Tags, TTL: sessionTTL(in.TTLSeconds),
 	}
-	for i, key := range n.Integrations {
-		n.Integrations[i] = keyOrNobody(key)
-	}
-	if n.ConnectionID != "" {
-		n.ConnectionID = idOrNobody(n.ConnectionID)
-	}
 	s, token, err := h.vault.CreateSession(c.Request().Context(), caller, n)
 	if err != nil {
 		return err
@@ -84,7 +78,7 @@ func (h *Handler) getSession(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	s, err := h.vault.WaitSession(c.Request().Context(), caller, idOrNobody(c.Param("id")), time.Duration(wait)*time.Second)
+	s, err := h.vault.WaitSession(c.Request().Context(), caller, c.Param("id"), time.Duration(wait)*time.Second)
 	if err != nil {
 		return err
 	}
@@ -107,7 +101,7 @@ func (h *Handler) redeemSession(c echo.Context, caller vault.Caller) error {
 		// one that sees somebody else: that would cost the connection.
 		return fault.InvalidField("/end_user_id", "Is required.")
 	}
-	conn, err := h.vault.Redeem(c.Request().Context(), caller, idOrNobody(c.Param("id")), in.Result, in.EndUserID)
+	conn, err := h.vault.Redeem(c.Request().Context(), caller, c.Param("id"), in.Result, in.EndUserID)
 	if err != nil {
 		return err
 	}
