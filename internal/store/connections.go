@@ -104,6 +104,13 @@ func containsPattern(q string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(lower) + "%"
 }
 
+// CandidatesOf lists the ids of the candidates that are to mend a connection.
+func (r reader) CandidatesOf(ctx context.Context, environmentID, id string) ([]string, error) {
+	scan := func(row scanner) (id string, err error) { return id, row.Scan(&id) }
+	return many(ctx, r.conn, "listing candidates", scan,
+		`SELECT id FROM connections WHERE environment_id = $1 AND replaces_id = $2 ORDER BY id`, environmentID, id)
+}
+
 // ConnectionsOf lists the ids of an integration's connections that are not
 // revoked, candidates too.
 func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error) {

@@ -28,6 +28,11 @@ func (r reader) IntegrationByKey(ctx context.Context, environmentID, key string)
 		`SELECT `+integrationColumns+` FROM integrations WHERE environment_id = $1 AND key = $2`, environmentID, key)
 }
 
+func (t tx) LockIntegration(ctx context.Context, environmentID, key string) (*vault.IntegrationRow, error) {
+	return one(ctx, t.conn, "locking integration", scanIntegration,
+		`SELECT `+integrationColumns+` FROM integrations WHERE environment_id = $1 AND key = $2`+t.d.forUpdate, environmentID, key)
+}
+
 // IntegrationByID finds one by id in any environment.
 func (r reader) IntegrationByID(ctx context.Context, id string) (*vault.IntegrationRow, error) {
 	return one(ctx, r.conn, "reading integration", scanIntegration,

@@ -62,15 +62,30 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
 	// The writer first: it makes a new file WAL, which a reader may not.
-	if err := s.write.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	if err := s.read.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+	for _, pool := range []*sql.DB{s.write, s.read} {
+		if err := connectSQLite(ctx, pool); err != nil {
+			return nil, fmt.Errorf("opening %s: %w", path, err)
+		}
 	}
 	d := sqliteDialect()
 	s.reader, s.w = reader{conn{db: s.read, d: d}}, conn{db: s.write, d: d}
 	return s, nil
+}
+
+// connectSQLite makes the first connection. Of two processes that make a new
+// file WAL at once one is refused, and SQLite does not wait for that by itself.
+func connectSQLite(ctx context.Context, pool *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
+	defer cancel()
+	for {
+		err := pool.PingContext(ctx)
+		if !isLocked(err) {
+			return err
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // prepareFile makes a new database readable by its owner only; SQLite gives

@@ -500,7 +500,7 @@ func TestDeleteExpired(t *testing.T) {
 		running, over := attempt(fresh, noon.Add(time.Second)), attempt(fresh, noon)
 		cascaded := attempt(old, noon.Add(time.Hour))
 		w.do(func(ctx context.Context, tx vault.Tx) error {
-			for i := range 1200 { // more than one batch
+			for i := range 600 { // more than one batch
 				if _, err := tx.ChargeGuess(ctx, w.env.ID, newID("u"), noon.Add(-time.Hour-time.Duration(i)), time.Minute); err != nil {
 					return err
 				}

@@ -117,8 +117,9 @@ func TestDeadlockIsRetried(t *testing.T) {
 		if done != 2 {
 			t.Errorf("%d of 2 transactions succeeded", done)
 		}
-		if want := map[string]int64{"sqlite": 2, "postgres": 3}[db.Kind]; runs.Load() != want {
-			t.Errorf("the function ran %d times, want %d", runs.Load(), want)
+		// More than once more where the second try overtakes the one that waits.
+		if got := runs.Load(); db.Kind == "sqlite" && got != 2 || db.Kind == "postgres" && got < 3 {
+			t.Errorf("the function ran %d times", got)
 		}
 	})
 }
