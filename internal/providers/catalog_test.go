@@ -145,7 +145,7 @@ methods:
 			strings.NewReplacer("title: X", "title: ' '\nbase_url: http://x.example/", "type: token", "type: secret", "Bearer {key}", "Bearer {kez}").Replace(minimal),
 			[]string{"x.yaml:2: title: is missing", "x.yaml:3: base_url: must be an https URL", "base_url: must not end with a slash", "x.yaml:11: methods[0].fields[0].type: must be one of", "names {kez}, which is not there"},
 		},
-		"settings missing":    {strings.Replace(minimal, "scheme: token", "scheme: basic", 1), []string{"methods[0]: scheme basic needs basic"}},
+		"settings missing":    {strings.Replace(minimal, "scheme: token", "scheme: basic", 1), []string{"methods[0]: scheme basic needs basic", "methods[0].token: is of no use to scheme basic"}},
 		"settings of another": {strings.Replace(minimal, "    token:", "    basic: {username: a, password: b}\n    token:", 1), []string{"methods[0].basic: is of no use to scheme token"}},
 		"no scheme":           {strings.Replace(minimal, "scheme: token", "scheme: oauth1", 1), []string{"methods[0].scheme: must be one of"}},
 		"header name":         {strings.Replace(minimal, "header: Authorization", "header: 'Bad Header'", 1), []string{"methods[0].token.header: is not the name of a header"}},

@@ -43,17 +43,27 @@ func (f *file) checkMethod(p *Provider, m *Method, at string) {
 		f.fault(join(at, "scheme"), "must be one of basic, token, exchange, session_cookie, oauth2_code, oauth2_client_credentials, oidc_hybrid")
 		return
 	}
-	for name, there := range map[string]bool{
-		"basic": m.Basic != nil, "token": m.Token != nil, "exchange": m.Exchange != nil,
-		"session_cookie": m.SessionCookie != nil, "oauth": m.OAuth != nil,
+	incomplete := false
+	for _, block := range []struct {
+		name  string
+		there bool
+	}{
+		{"basic", m.Basic != nil},
+		{"token", m.Token != nil},
+		{"exchange", m.Exchange != nil},
+		{"session_cookie", m.SessionCookie != nil},
+		{"oauth", m.OAuth != nil},
 	} {
-		switch wanted := slices.Contains(need, name); {
-		case wanted && !there:
-			f.fault(at, "scheme %s needs %s", m.Scheme, name)
-			return
-		case !wanted && there:
-			f.fault(join(at, name), "is of no use to scheme %s", m.Scheme)
+		switch wanted := slices.Contains(need, block.name); {
+		case wanted && !block.there:
+			f.fault(at, "scheme %s needs %s", m.Scheme, block.name)
+			incomplete = true
+		case !wanted && block.there:
+			f.fault(join(at, block.name), "is of no use to scheme %s", m.Scheme)
 		}
+	}
+	if incomplete {
+		return
 	}
 	switch m.Scheme {
 	case SchemeBasic:
