@@ -117,7 +117,9 @@ func (t target) responseMode(m oidc.Metadata) ResponseMode {
 // has compared state and browser, and used the attempt up. Every error is a
 // [*LinkError]; one before the exchange has made no call to the token endpoint.
 // From the exchange on ctx cannot end it any more: a code works once, and a
-// browser that goes away must not leave tokens behind that nobody has.
+// browser that goes away must not leave tokens behind that nobody has. Beside
+// an error the grant holds what the provider has handed out all the same: a
+// credential to be given back with Revoke, and for nothing else.
 func (s *Service) Complete(ctx context.Context, in vault.Integration, at vault.Attempt, reply Reply) (vault.Grant, error) {
 	t, err := s.target(in, at.Method)
 	if err != nil || !t.method.Redirects() {
@@ -125,7 +127,7 @@ func (s *Service) Complete(ctx context.Context, in vault.Integration, at vault.A
 	}
 	g, err := s.complete(ctx, t, at, reply)
 	if err != nil {
-		return vault.Grant{}, t.linkError(err)
+		return vault.Grant{Credential: g.Credential}, t.linkError(err)
 	}
 	return g, nil
 }
@@ -162,7 +164,7 @@ func (s *Service) complete(ctx context.Context, t target, at vault.Attempt, repl
 	}
 	if verifier != nil {
 		if answer.IDToken.IsZero() {
-			return vault.Grant{}, &LinkError{Reason: ReasonMissingToken, Message: unverified(t), Err: errors.New("the answer to the code has no id_token")}
+			return g, &LinkError{Reason: ReasonMissingToken, Message: unverified(t), Err: errors.New("the answer to the code has no id_token")}
 		}
 		var id oidc.Identity
 		if hybrid {
@@ -170,14 +172,18 @@ func (s *Service) complete(ctx context.Context, t target, at vault.Attempt, repl
 		} else {
 			id, err = verifier.Sole(ctx, answer.IDToken, expect, answer.AccessToken)
 		}
-		if err != nil {
-			return vault.Grant{}, err
+		if err == nil {
+			err = identify(&g, id, answer.IDToken)
 		}
-		if err := identify(&g, id, answer.IDToken); err != nil {
-			return vault.Grant{}, err
+		if err != nil {
+			return g, err
 		}
 	}
-	return s.settle(ctx, t, g, true)
+	settled, err := s.settle(ctx, t, g, true)
+	if err != nil {
+		return g, err
+	}
+	return settled, nil
 }
 
 // checkReply is what can be said without looking into any token. iss comes

@@ -145,6 +145,9 @@ func (s *Service) Import(ctx context.Context, in vault.Integration, method strin
 	if err != nil {
 		return vault.Grant{}, err
 	}
+	if cred == nil { // pointers go into the body all the same
+		cred = vault.Credential{}
+	}
 	g, made, err := s.readyMade(t, cred)
 	if err != nil {
 		return vault.Grant{}, t.explain(err, cred)

@@ -311,6 +311,7 @@ func TestTogglImportFaults(t *testing.T) {
 		{"unknown and missing", "api_token", form("tok/en", "x"), []string{"/credential/api_token", "/credential/tok~1en"}},
 		{"colon, verbatim", "password", form("username", "a:b", "password", "c"), []string{"/credential/username"}},
 		{"user name alone", "password", form("username", "a"), []string{"/credential/password"}},
+		{"nothing", "api_token", nil, []string{"/credential/api_token"}},
 		{"another cookie", "session", form("cookie", "sid=1"), []string{"/credential/cookie"}},
 		{"two cookies", "session", form("cookie", sandbox.TogglCookie+"=1; admin=1"), []string{"/credential/cookie"}},
 	} {
