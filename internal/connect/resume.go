@@ -57,6 +57,9 @@ func (h *Handler) finish(c echo.Context) error {
 	}
 	grant, err := h.providers.Complete(ctx, in, at, r)
 	if err != nil {
+		if len(grant.Credential) > 0 {
+			h.disown(ctx, &v, in, at.Method, grant)
+		}
 		return h.failed(c, &v, &o, at.Method, err)
 	}
 	return h.link(c, &v, &o, at.Method, grant)

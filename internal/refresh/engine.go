@@ -54,6 +54,11 @@ type Engine struct {
 
 	flights singleflight.Group
 	pauses  *pauses
+
+	// closing is closed by Close; gate keeps flights from starting after it.
+	gate    sync.Mutex
+	closing chan struct{}
+	closed  bool
 	running sync.WaitGroup
 }
 
@@ -61,7 +66,7 @@ type Engine struct {
 func New(cfg Config) *Engine {
 	e := &Engine{
 		vault: cfg.Vault, providers: cfg.Providers, owner: cfg.Owner,
-		now: cfg.Now, log: cfg.Log, pauses: newPauses(),
+		now: cfg.Now, log: cfg.Log, pauses: newPauses(), closing: make(chan struct{}),
 	}
 	if e.now == nil {
 		e.now = time.Now
@@ -72,9 +77,16 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Close waits until no renewal is under way, or ctx ends. A renewal cut off
-// between the provider's answer and the save is a token lost.
+// Close begins no renewal any more and waits until none is under way, or ctx
+// ends. A renewal cut off between the provider's answer and the save is a token
+// lost.
 func (e *Engine) Close(ctx context.Context) error {
+	e.gate.Lock()
+	if !e.closed {
+		e.closed = true
+		close(e.closing)
+	}
+	e.gate.Unlock()
 	done := make(chan struct{})
 	go func() {
 		e.running.Wait()
@@ -100,10 +112,11 @@ type Served struct {
 // Headers answers the headers of a connection to whoever presents the key,
 // with at least minTTL of life left, refreshed first where needed. What is
 // still valid is served even where refreshing it fails; what has expired never.
+// Beside an error the caller is there, if it is known.
 func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTTL time.Duration) (Served, error) {
 	s, err := e.vault.LookupHeaders(ctx, key, id)
 	if err != nil {
-		return Served{}, err
+		return Served{Caller: s.Caller}, err
 	}
 	if e.left(s.Connection) >= e.wanted(id, minTTL) {
 		return e.serve(ctx, s, minTTL)
@@ -113,19 +126,19 @@ func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTT
 		renewErr = e.renewForRead(ctx, s)
 		// Whatever came of it: what the database says now is what counts.
 		if s, err = e.vault.LookupHeaders(ctx, key, id); err != nil {
-			return Served{}, err
+			return Served{Caller: s.Caller}, err
 		}
 		if left := e.left(s.Connection); left > 0 {
 			if renewErr == nil && left < minTTL {
-				e.pauses.shortLived(id, left)
+				e.pauses.shortLived(id, e.now(), left)
 			}
 			return e.serve(ctx, s, minTTL)
 		}
 		if renewErr != nil {
-			return Served{}, renewErr
+			return Served{Caller: s.Caller}, renewErr
 		}
 	}
-	return Served{}, fault.New(fault.ProviderRejected, "The provider hands out credentials that have expired already.")
+	return Served{Caller: s.Caller}, fault.New(fault.ProviderRejected, "The provider hands out credentials that have expired already.")
 }
 
 func (e *Engine) serve(ctx context.Context, s vault.Stored, minTTL time.Duration) (Served, error) {
@@ -147,7 +160,7 @@ func (e *Engine) left(c vault.Connection) time.Duration {
 // never live as long as the caller asks, asking again on every read would
 // only burn them: a fifth of their life has to do.
 func (e *Engine) wanted(id string, minTTL time.Duration) time.Duration {
-	if life, ok := e.pauses.life(id); ok && life <= minTTL {
+	if life, ok := e.pauses.life(id, e.now()); ok && life <= minTTL {
 		return life / 5
 	}
 	return minTTL
@@ -206,7 +219,7 @@ func (e *Engine) Rejected(ctx context.Context, caller vault.Caller, id string, g
 	case generation < c.Generation:
 		return c, nil
 	case c.Renewable:
-		err = e.renew(ctx, c)
+		err = e.renewRefused(ctx, c)
 	default:
 		err = e.verify(ctx, c)
 	}

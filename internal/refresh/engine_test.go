@@ -168,6 +168,14 @@ func TestLostOutcomeDoesNotCostTheLiveToken(t *testing.T) {
 			}
 			b.clock.pass(minute)
 		}
+		// Nor by another replica, which heard nothing of it, nor when asked to.
+		s, err := b.other.Headers(t.Context(), b.key, c.ID, 55*minute)
+		must(t, err)
+		if s.MinTTLMet {
+			t.Error("refreshed after all")
+		}
+		_, err = b.other.Refresh(t.Context(), b.caller, c.ID)
+		wantKind(t, err, fault.ProviderUnavailable)
 		if calls, reuses := b.sandbox.TimeLog().RefreshCalls(), b.sandbox.TimeLog().Reuses(); calls != 1 || reuses != 0 {
 			t.Errorf("%d calls, %d reuses", calls, reuses)
 		}
@@ -260,6 +268,19 @@ func TestCallerGoingAwayLosesNothing(t *testing.T) {
 		must(t, b.Close(t.Context()))
 		if got := b.connection(t, c.ID); got.Generation < 2 {
 			t.Error("the rotated token is lost")
+		}
+	})
+}
+
+func TestNothingBeginsAfterClose(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linkTimeLog(t)
+		b.clock.pass(2 * time.Hour)
+		must(t, b.Close(t.Context()))
+		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		wantKind(t, err, fault.ProviderUnavailable)
+		if n := b.sandbox.TimeLog().RefreshCalls(); n != 0 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

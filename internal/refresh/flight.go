@@ -21,11 +21,23 @@ const (
 // renew moves a connection past c's generation, or says why not. All callers
 // of this process share one flight, which goes on when they go away.
 func (e *Engine) renew(ctx context.Context, c vault.Connection) error {
-	return e.fly(ctx, "renew:"+c.ID, func(ctx context.Context) error { return e.renewOnce(ctx, c) })
+	return e.fly(ctx, "renew:"+c.ID, func(ctx context.Context) error { return e.renewOnce(ctx, c, e.left(c)) })
+}
+
+// renewRefused is renew for headers that the provider refuses already: there is
+// no live token to lose by it.
+func (e *Engine) renewRefused(ctx context.Context, c vault.Connection) error {
+	return e.fly(ctx, "renew:"+c.ID, func(ctx context.Context) error { return e.renewOnce(ctx, c, 0) })
 }
 
 func (e *Engine) fly(ctx context.Context, key string, work func(context.Context) error) error {
+	e.gate.Lock()
+	if e.closed {
+		e.gate.Unlock()
+		return stopping()
+	}
 	e.running.Add(1)
+	e.gate.Unlock()
 	landed := e.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), waitTime+callTime+saveTime)
 		defer cancel()
@@ -44,8 +56,15 @@ func (e *Engine) fly(ctx context.Context, key string, work func(context.Context)
 	}
 }
 
-// renewOnce takes the lease, or waits for whoever has it.
-func (e *Engine) renewOnce(ctx context.Context, c vault.Connection) error {
+// stopping asks the caller to try again: another process, or this one after its
+// start, will do it.
+func stopping() error {
+	return fault.New(fault.ProviderUnavailable, "This process is being stopped. Try again.").After(time.Second)
+}
+
+// renewOnce takes the lease, or waits for whoever has it. live is how long what
+// we have still works.
+func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Duration) error {
 	caller := e.system(c.EnvironmentID)
 	patience := time.NewTimer(waitTime)
 	defer patience.Stop()
@@ -56,6 +75,9 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection) error {
 			return err
 		}
 		if r != nil {
+			if rest := e.restUncertain(r, live); rest > 0 {
+				return e.spare(ctx, caller, r, rest)
+			}
 			return e.call(ctx, caller, r)
 		}
 		for {
@@ -77,6 +99,8 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection) error {
 				look = min(2*look, longestLook)
 			case <-patience.C:
 				return fault.New(fault.ProviderUnavailable, "Another process has been refreshing this connection for too long.").After(longestLook)
+			case <-e.closing:
+				return stopping()
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -171,29 +195,27 @@ func (e *Engine) failed(ctx context.Context, caller vault.Caller, r *vault.Renew
 		f = fault.Wrap(err, fault.ProviderRejected, "The provider refuses to refresh this connection, for a reason that is not its credential. Check the integration.")
 	}
 	f.RetryAfter = re.RetryAfter
-	if uncertain {
-		f.RetryAfter = max(f.RetryAfter, e.retryUncertain(r))
-	}
 	return e.pauses.failed(r.Connection.ID, e.now(), f)
 }
 
-// rejectPause is enough for a provider that only refuses a spent token to have
-// settled what it did with it.
-const rejectPause = 2 * time.Second
-
-// retryUncertain is when to send a token again that may be spent. It is the
-// chain's only hope; but a provider that punishes reuse also ends the access
-// token that still works, so there it waits until that has run out.
-func (e *Engine) retryUncertain(r *vault.Renewal) time.Duration {
-	switch e.providers.ReusePolicy(r.Integration, r.Connection.Method) {
-	case providers.ReuseReject:
-		return rejectPause
-	case providers.ReuseRevoke:
-		if left := e.left(r.Connection); left > 0 && left < forever {
-			return left
-		}
+// restUncertain is how long a token that may be spent should not be sent again.
+// To send it is the chain's only hope; but a provider that punishes reuse also
+// ends the access token that still works, so there it waits for the end of that.
+// The row remembers the uncertainty, so that every replica heeds it.
+func (e *Engine) restUncertain(r *vault.Renewal, live time.Duration) time.Duration {
+	if !r.Uncertain || live == forever || e.providers.ReusePolicy(r.Integration, r.Connection.Method) != providers.ReuseRevoke {
+		return 0
 	}
-	return 0
+	return max(live, 0)
+}
+
+// spare gives the lease back without a call.
+func (e *Engine) spare(ctx context.Context, caller vault.Caller, r *vault.Renewal, rest time.Duration) error {
+	if err := e.vault.AbandonRenewal(ctx, caller, r, "spared", true); err != nil {
+		return err
+	}
+	f := fault.New(fault.ProviderUnavailable, "The outcome of an earlier refresh was lost. It is tried again when the credential that still works has expired.")
+	return e.pauses.failed(r.Connection.ID, e.now(), f.After(rest))
 }
 
 func (e *Engine) condemn(ctx context.Context, caller vault.Caller, r *vault.Renewal, reason string) error {

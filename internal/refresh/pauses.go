@@ -29,6 +29,7 @@ type pause struct {
 	failures int
 	err      *fault.Error
 	life     time.Duration
+	lifeEnds time.Time
 }
 
 func newPauses() *pauses { return &pauses{by: map[string]*pause{}} }
@@ -38,7 +39,7 @@ func (p *pauses) of(id string, now time.Time) *pause {
 	if x == nil {
 		if len(p.by) >= maxPauses {
 			for old, y := range p.by {
-				if now.After(y.until) {
+				if now.After(y.until) && now.After(y.lifeEnds) {
 					delete(p.by, old)
 				}
 			}
@@ -78,25 +79,25 @@ func (p *pauses) paused(id string, now time.Time) error {
 func (p *pauses) over(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if x := p.by[id]; x != nil && x.life == 0 {
-		delete(p.by, id)
-	} else if x != nil {
+	if x := p.by[id]; x != nil {
 		x.failures, x.err, x.until = 0, nil, time.Time{}
 	}
 }
 
 // shortLived notes the life of a fresh credential that is shorter than asked.
-func (p *pauses) shortLived(id string, life time.Duration) {
+// The note lasts as long as that credential: the next one may live longer.
+func (p *pauses) shortLived(id string, now time.Time, life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.of(id, time.Time{}).life = max(life, 1)
+	x := p.of(id, now)
+	x.life, x.lifeEnds = life, now.Add(life)
 }
 
-func (p *pauses) life(id string) (time.Duration, bool) {
+func (p *pauses) life(id string, now time.Time) (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x := p.by[id]
-	if x == nil || x.life == 0 {
+	if x == nil || !now.Before(x.lifeEnds) {
 		return 0, false
 	}
 	return x.life, true

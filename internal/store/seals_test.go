@@ -47,6 +47,9 @@ func TestReseal(t *testing.T) {
 		public.SealedSecret = nil
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertIntegration(ctx, public) })
 
+		outbox := vault.RevocationRow{ID: con.ID + ".1", Connection: con.Connection, Sealed: []byte("last copy"), CreatedAt: noon}
+		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertRevocation(ctx, outbox) })
+
 		walk := func(limit int) (all []vault.SealedRow) {
 			cursor := ""
 			for {
@@ -65,12 +68,13 @@ func TestReseal(t *testing.T) {
 		}
 		sealedCon := vault.SealedRow{Table: "connections", ID: con.ID, Generation: 1, Blobs: [][]byte{con.Credential, con.Answer}}
 		sealedHalf := vault.SealedRow{Table: "connections", ID: half.ID, Generation: 1, Blobs: [][]byte{half.Credential, nil}}
+		sealedOut := vault.SealedRow{Table: "revocations", ID: outbox.ID, Blobs: [][]byte{outbox.Sealed}}
 		sealedIn := vault.SealedRow{Table: "integrations", ID: w.in.ID, Blobs: [][]byte{w.in.SealedSecret}}
 		for _, limit := range []int{1, 2, 100} {
-			equal(t, "all that is sealed", walk(limit), []vault.SealedRow{sealedCon, sealedHalf, sealedIn})
+			equal(t, "all that is sealed", walk(limit), []vault.SealedRow{sealedCon, sealedOut, sealedHalf, sealedIn})
 		}
 
-		for _, old := range []vault.SealedRow{sealedCon, sealedHalf, sealedIn} {
+		for _, old := range []vault.SealedRow{sealedCon, sealedOut, sealedHalf, sealedIn} {
 			fresh := old
 			fresh.Blobs = nil
 			for _, b := range old.Blobs {

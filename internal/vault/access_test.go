@@ -264,6 +264,28 @@ func TestIntegrationSecretIsSealed(t *testing.T) {
 	})
 }
 
+// Client secret and refresh tokens go where the overrides point.
+func TestEndpointsAreGuarded(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		elsewhere := vault.Overrides{TokenURL: "https://evil.example/token"}
+		secret := vault.NewSecret("a-new-secret")
+		writer := b.caller
+		writer.Scopes = []vault.Scope{vault.ScopeIntegrationsWrite}
+		_, err := b.PatchIntegration(t.Context(), writer, "timelog", vault.IntegrationPatch{Overrides: &elsewhere})
+		wantKind(t, err, fault.Invalid) // the stored secret would be sent there
+		both := vault.IntegrationPatch{Overrides: &elsewhere, ClientSecret: &secret}
+		b.linked(t, "r1")
+		_, err = b.PatchIntegration(t.Context(), writer, "timelog", both)
+		wantKind(t, err, fault.InsufficientScope)
+		_, err = b.PatchIntegration(t.Context(), b.caller, "timelog", both)
+		must(t, err)
+		mode := elsewhere
+		mode.ResponseMode = "form_post"
+		_, err = b.PatchIntegration(t.Context(), writer, "timelog", vault.IntegrationPatch{Overrides: &mode})
+		must(t, err) // leads nowhere else
+	})
+}
+
 func TestWrongKeysetIsFoundAtStart(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		other, err := vault.NewKeyset()

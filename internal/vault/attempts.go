@@ -108,8 +108,12 @@ func (v *Vault) refuseReply(ctx context.Context, in *IntegrationRow, at *Attempt
 	if at != nil && at.EnvironmentID == in.EnvironmentID {
 		e.SessionID = at.SessionID
 	}
-	if err := v.audit(ctx, e); err != nil {
-		return err
+	// Anybody can call with anything, as often as they like: beyond the first of
+	// a minute they are counted and not written one by one.
+	if v.strangers.mayWrite(e) {
+		if err := v.audit(ctx, e); err != nil {
+			return err
+		}
 	}
 	return fault.New(fault.Malformed, "This reply does not belong to a sign-in that is under way here, or it was used before. Start again from the connect link.")
 }

@@ -13,8 +13,9 @@
 //	link.go, redeem.go                             from there to a connection
 //	connections.go, headers.go                     reading, and the hot path
 //	renewal.go             the lease, and saving what a refresh brought
-//	revoke.go              mark, tell the provider, erase, receipt
-//	reads.go               reads gathered for the trail, and the work in the background
+//	revoke.go, outbox.go   mark, erase, tell the provider, receipt
+//	reads.go, strangers.go reads, and refusals of callers unknown, gathered for the trail
+//	background.go          what happens without anybody asking
 //	admin.go               what only the admin's pages ask
 //
 // It leaves to others: SQL (package store, behind [Store]), talking to

@@ -26,10 +26,12 @@ func (v *Vault) CheckKeyset(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing canary: %w", err)
 	}
-	if ours {
-		return nil
+	if !ours {
+		if err := v.openCanary(ctx); err != nil {
+			return err
+		}
 	}
-	return v.openCanary(ctx)
+	return v.WarmKeysets(ctx)
 }
 
 func (v *Vault) openCanary(ctx context.Context) error {
@@ -73,7 +75,7 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 	if err != nil {
 		return nil, fmt.Errorf("creating environment %s: %w", name, err)
 	}
-	return env, nil
+	return env, v.ring.keep(env)
 }
 
 // Environments lists them all. It is for commands of the operator and for the

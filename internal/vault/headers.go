@@ -87,7 +87,8 @@ type Stored struct {
 // LookupHeaders authenticates the key, finds the connection and decides, in
 // one round trip to the database. What it answers with can be opened by
 // [Vault.OpenHeaders] for as long as nobody has asked the database again: a
-// revoke in between is seen by the next lookup.
+// revoke in between is seen by the next lookup. Beside an error it has the
+// caller, if that is known.
 func (v *Vault) LookupHeaders(ctx context.Context, key Secret, id string) (Stored, error) {
 	if key.IsZero() {
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
@@ -101,14 +102,15 @@ func (v *Vault) LookupHeaders(ctx context.Context, key Secret, id string) (Store
 	if err != nil {
 		return Stored{}, err
 	}
+	known := Stored{Caller: caller}
 	if err := v.allow(ctx, caller, ScopeCredentialsRead, id); err != nil {
-		return Stored{}, err
+		return known, err
 	}
 	if row == nil {
-		return Stored{}, fault.New(fault.NotFound, "There is no such connection.")
+		return known, fault.New(fault.NotFound, "There is no such connection.")
 	}
 	if err := servable(&row.Connection); err != nil {
-		return Stored{}, err
+		return known, err
 	}
 	return Stored{Caller: caller, Connection: row.Connection, Lease: row.Lease, answer: row.Answer}, nil
 }

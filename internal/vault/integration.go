@@ -1,6 +1,9 @@
 package vault
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // Environment is the unit of isolation: every row, key and ciphertext belongs
 // to one.
@@ -49,6 +52,12 @@ type Overrides struct {
 	ResolveURL       string   `json:"resolve_url,omitempty"`
 	ResponseMode     string   `json:"response_mode,omitempty"`
 	AllowedHosts     []string `json:"allowed_hosts,omitempty"`
+}
+
+// sameEndpoints reports whether both lead to the same places.
+func (o Overrides) sameEndpoints(other Overrides) bool {
+	o.ResponseMode, other.ResponseMode = "", ""
+	return reflect.DeepEqual(o, other)
 }
 
 // IntegrationPatch changes an integration; nil members stay.

@@ -81,13 +81,18 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 	}
 	var changed IntegrationRow
 	err := v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.IntegrationByKey(ctx, caller.EnvironmentID, key)
+		row, err := tx.LockIntegration(ctx, caller.EnvironmentID, key)
 		if err != nil {
 			return missing(err, "integration")
 		}
 		in, err := v.openSecret(ctx, row)
 		if err != nil {
 			return err
+		}
+		if p.Overrides != nil && !p.Overrides.sameEndpoints(in.Overrides) {
+			if err := mayMove(ctx, tx, caller, &p, &in); err != nil {
+				return err
+			}
 		}
 		p.apply(&in)
 		in.UpdatedAt = v.now()
@@ -102,6 +107,22 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 		return tx.InsertAudit(ctx, e)
 	})
 	return changed.Integration, err
+}
+
+// mayMove guards the endpoints of an integration: client secret and refresh
+// tokens are sent there, so whoever moves them could read them.
+func mayMove(ctx context.Context, tx Tx, caller Caller, p *IntegrationPatch, in *Integration) error {
+	if in.HasClientSecret && p.ClientSecret == nil {
+		return fault.InvalidField("/client_secret", "Has to be given anew when endpoints change: it is sent to them.")
+	}
+	live, err := tx.ConnectionsOf(ctx, in.EnvironmentID, in.ID)
+	if err != nil {
+		return fmt.Errorf("listing connections: %w", err)
+	}
+	if len(live) > 0 && !caller.May(ScopeCredentialsReadRaw) {
+		return fault.New(fault.InsufficientScope, "The integration has live connections, whose credentials go to its endpoints. Changing those needs the scope %s.", ScopeCredentialsReadRaw)
+	}
+	return nil
 }
 
 func (p IntegrationPatch) apply(in *Integration) {

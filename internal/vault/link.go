@@ -159,7 +159,7 @@ func (v *Vault) create(ctx context.Context, tx Tx, caller Caller, s *SessionRow,
 		if err != nil {
 			return Connection{}, AuditEntry{}, missing(err, "connection")
 		}
-		if err := mendable(target, s, in, g.Account); err != nil {
+		if err := mendable(target, s, in, g); err != nil {
 			return Connection{}, AuditEntry{}, err
 		}
 		row.ReplacesID, action = target.ID, ActionConnectionReconnect
@@ -180,7 +180,7 @@ func (v *Vault) mend(ctx context.Context, tx Tx, caller Caller, s *SessionRow, i
 	if err != nil {
 		return Connection{}, AuditEntry{}, missing(err, "connection")
 	}
-	if err := mendable(target, s, in, g.Account); err != nil {
+	if err := mendable(target, s, in, g); err != nil {
 		return Connection{}, AuditEntry{}, err
 	}
 	ch, err := v.change(ctx, &target.Connection, g)
@@ -196,13 +196,17 @@ func (v *Vault) mend(ctx context.Context, tx Tx, caller Caller, s *SessionRow, i
 }
 
 // mendable: validated before anything is overwritten.
-func mendable(target *ConnectionRow, s *SessionRow, in Integration, account Account) error {
+func mendable(target *ConnectionRow, s *SessionRow, in Integration, g *Grant) error {
+	other := target.Account.ID != g.Account.ID
+	if target.Account.ID == "" { // then the API root is all that tells accounts apart
+		other = target.BaseURL != "" && target.BaseURL != g.BaseURL
+	}
 	switch {
 	case target.Status == StatusRevoked:
 		return revokedFault()
 	case target.IntegrationID != in.ID:
 		return fault.New(fault.Conflict, "This link is for another service.")
-	case target.Account.ID != "" && account.ID != target.Account.ID && !s.AllowAccountChange:
+	case other && !s.AllowAccountChange:
 		return ErrOtherAccount
 	}
 	return nil

@@ -271,6 +271,41 @@ func TestReplyThatDoesNotBelong(t *testing.T) {
 	})
 }
 
+func TestStrangersDoNotFillTheTrail(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		const calls = 60
+		for range calls {
+			_, err := b.AttachReply(t.Context(), b.in.ID, vault.NewState(), vault.NewSecret("code=x"))
+			wantKind(t, err, fault.Malformed)
+		}
+		b.pass(time.Minute)
+		must(t, b.Tidy(t.Context()))
+		entries, err := b.Audit(t.Context(), b.caller, vault.AuditFilter{Action: vault.ActionLinkFailed, Page: vault.Page{Limit: 200}})
+		must(t, err)
+		var total int64
+		for _, e := range entries {
+			total += e.Count
+		}
+		if len(entries) > 30 || total != calls {
+			t.Errorf("%d entries for %d of %d calls", len(entries), total, calls)
+		}
+	})
+}
+
+func TestReconnectWithoutAnAccountID(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		nameless := grant("r1", time.Time{})
+		nameless.Account = vault.Account{}
+		caller, _, _ := b.bound(t, vault.NewSession{})
+		l, err := b.Link(t.Context(), caller, b.in, "personal_access_token", nameless)
+		must(t, err)
+		nameless.BaseURL = "https://app5.timelog.com/another-tenant"
+		caller, _, _ = b.bound(t, vault.NewSession{ConnectionID: l.Connection.ID})
+		_, err = b.Link(t.Context(), caller, b.in, "personal_access_token", nameless)
+		wantKind(t, err, fault.Conflict)
+	})
+}
+
 func TestAttemptOfAnotherBrowser(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		caller, _, binding := b.bound(t, vault.NewSession{})

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,47 +78,4 @@ func (v *Vault) FlushReads(ctx context.Context) error {
 		return fmt.Errorf("writing %d read counts: %w", len(reads), err)
 	}
 	return nil
-}
-
-// How often the vault looks after itself, and how long ended sessions are kept.
-const (
-	flushEvery   = time.Second
-	tidyEvery    = 15 * time.Second
-	keepSessions = 30 * 24 * time.Hour
-)
-
-// Run flushes reads, revokes what was not redeemed, tells providers again and
-// removes what is over, until ctx ends; then it flushes once more. It answers
-// only what that last flush does.
-func (v *Vault) Run(ctx context.Context) error {
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
-	tidy := time.NewTicker(tidyEvery)
-	defer tidy.Stop()
-	for {
-		var err error
-		select {
-		case <-flush.C:
-			err = v.FlushReads(ctx)
-		case <-tidy.C:
-			err = v.Tidy(ctx)
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			return v.FlushReads(last)
-		}
-		if err != nil && ctx.Err() == nil {
-			v.log.Error("background work of the vault", "error", err)
-		}
-	}
-}
-
-// Tidy does one round of the background work by itself.
-func (v *Vault) Tidy(ctx context.Context) error {
-	return errors.Join(
-		v.reap(ctx),
-		v.retell(ctx),
-		v.refreshKeysets(ctx),
-		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepSessions)),
-	)
 }

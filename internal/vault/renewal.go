@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,10 +120,13 @@ func (v *Vault) saveRenewal(ctx context.Context, caller Caller, r *Renewal, g *G
 		c := r.Connection
 		if !saved {
 			now, err := tx.Connection(ctx, c.EnvironmentID, c.ID)
-			if revoked = err == nil && now.Status == StatusRevoked; revoked {
-				return v.enqueueRevocation(ctx, tx, c, g.Credential)
+			gone := errors.Is(err, ErrNotFound)
+			if revoked = gone || err == nil && now.Status == StatusRevoked; revoked {
+				// Another id than the revocation of what was there before has.
+				id := fmt.Sprintf("%s.%d.%d", c.ID, c.Generation, r.epoch)
+				return v.enqueueRevocation(ctx, tx, id, c, r.Integration, g.Credential)
 			}
-			return ignoreMissing(err)
+			return err
 		}
 		c.Generation++
 		e := v.connectionEntry(caller, action, &c)

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,59 @@ func TestRevokeDuringRefresh(t *testing.T) {
 		must(t, b.Tidy(t.Context()))
 		if diff := cmp.Diff([]string{"r1", "r2"}, b.heard()); diff != "" {
 			t.Errorf("the provider is told about both: %s", diff)
+		}
+	})
+}
+
+func TestDeleteDuringRefresh(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		r := b.claim(t, c, time.Minute)
+		b.provider(vault.OutcomeFailed) // so that the first message is still there
+		_, err := b.DeleteConnection(t.Context(), b.caller, c.ID)
+		must(t, err)
+		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
+		if err != nil || saved {
+			t.Fatalf("%t, %v", saved, err)
+		}
+		b.provider(vault.OutcomeRevoked)
+		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		heard := b.heard()
+		slices.Sort(heard)
+		if diff := cmp.Diff([]string{"r1", "r1", "r2"}, heard); diff != "" {
+			t.Errorf("with connection and integration gone the provider is still told: %s", diff)
+		}
+	})
+}
+
+// A candidate that nobody redeemed shares its permission with the connection
+// that it was to mend.
+func TestUnredeemedReconnectLeavesTheConnectionAlone(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		old := b.linked(t, "r1")
+		n := vault.NewSession{ConnectionID: old.ID, ReturnURL: "https://app.example.com/linked"}
+		caller, s, _ := b.bound(t, n)
+		l, err := b.Link(t.Context(), caller, b.in, "oidc", grant("r2", time.Time{}))
+		must(t, err)
+		_, err = b.Redeem(t.Context(), b.caller, s.ID, l.Result, "somebody-else")
+		wantKind(t, err, fault.Conflict)
+		caller, _, _ = b.bound(t, n)
+		_, err = b.Link(t.Context(), caller, b.in, "oidc", grant("r3", time.Time{}))
+		must(t, err)
+		b.pass(vault.RedeemTTL)
+		must(t, b.Tidy(t.Context()))
+		if got := b.heard(); len(got) != 0 {
+			t.Errorf("the provider was told to end %v", got)
+		}
+		caller, _, _ = b.bound(t, n)
+		_, err = b.Link(t.Context(), caller, b.in, "oidc", grant("r4", time.Time{}))
+		must(t, err)
+		_, err = b.DeleteConnection(t.Context(), b.caller, old.ID)
+		must(t, err) // with a candidate under way
+		if diff := cmp.Diff([]string{"r1", "r4"}, b.heard()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

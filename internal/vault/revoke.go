@@ -9,12 +9,6 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 )
 
-// How often and how long a provider that could not be told is told again.
-const (
-	retellAfter = 5 * time.Minute
-	maxTells    = 12
-)
-
 // Revoke ends a connection. First, in one transaction with its audit entry, it
 // is marked and its ciphertext erased: from then on no header leaves, on any
 // replica. Then the provider is told. An end user's browser going away does not
@@ -27,22 +21,53 @@ func (v *Vault) Revoke(ctx context.Context, caller Caller, id string) (Receipt, 
 }
 
 func (v *Vault) revoke(ctx context.Context, caller Caller, id, reason string) (Receipt, error) {
-	var row *ConnectionRow
+	at, notice, err := v.mark(ctx, caller, id, reason)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if notice.id == "" {
+		return Receipt{RevokedAt: at, Provider: notice.instead}, nil
+	}
+	pending, err := v.store.ClaimRevocation(ctx, notice.id, v.now())
+	if err != nil {
+		return Receipt{}, fmt.Errorf("reading revocation: %w", err)
+	}
+	return Receipt{RevokedAt: at, Provider: v.tellProvider(context.WithoutCancel(ctx), pending)}, nil
+}
+
+// notice is what is due to the provider after a connection was marked: the
+// revocation with this id, or else what to say instead.
+type notice struct {
+	id      string
+	instead ProviderOutcome
+}
+
+// mark is the part of a revocation that is ours: from its commit on no header
+// leaves. What the provider has to be told is in the outbox by then.
+func (v *Vault) mark(ctx context.Context, caller Caller, id, reason string) (time.Time, notice, error) {
+	// The integration is opened before the transaction: a call to the provider
+	// needs it even if it is deleted meanwhile.
+	before, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return time.Time{}, notice{}, missing(err, "connection")
+	}
+	in, err := v.OpenIntegration(ctx, caller, before.IntegrationID)
+	if err != nil {
+		// Then the provider cannot be told; that must not keep it alive here.
+		v.log.Error("revoking a connection whose integration does not open", "connection", id, "error", err)
+		in = Integration{ID: before.IntegrationID, Key: before.Integration, Provider: before.Provider}
+	}
+	var due notice
 	at := v.now()
-	err := v.store.Update(ctx, func(tx Tx) error {
-		var err error
-		if row, err = tx.LockConnection(ctx, caller.EnvironmentID, id); err != nil {
+	err = v.store.Update(ctx, func(tx Tx) error {
+		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
+		if err != nil {
 			return missing(err, "connection")
 		}
 		if row.Status == StatusRevoked {
 			return revokedFault()
 		}
-		credential, err := v.openCredential(ctx, row)
-		if err != nil {
-			// A credential that does not open cannot be told to anybody. That must
-			// not keep it alive here.
-			v.log.Error("revoking a connection whose credential does not open", "connection", id, "error", err)
-		} else if err := v.enqueueRevocation(ctx, tx, row.Connection, credential); err != nil {
+		if due, err = v.notify(ctx, tx, in, row); err != nil {
 			return err
 		}
 		if _, err := tx.Revoke(ctx, id, reason, at); err != nil {
@@ -52,88 +77,50 @@ func (v *Vault) revoke(ctx context.Context, caller Caller, id, reason string) (R
 		e.Reason = reason
 		return tx.InsertAudit(ctx, e)
 	})
-	if err != nil {
-		return Receipt{}, err
-	}
-	pending, err := v.store.ClaimRevocation(ctx, revocationID(&row.Connection), v.now())
-	if errors.Is(err, ErrNotFound) {
-		return Receipt{RevokedAt: at, Provider: ProviderOutcome{OutcomeFailed, "The credential could not be read any more, so the provider was not told."}}, nil
-	}
-	if err != nil {
-		return Receipt{}, fmt.Errorf("reading revocation: %w", err)
-	}
-	return Receipt{RevokedAt: at, Provider: v.tellProvider(context.WithoutCancel(ctx), pending)}, nil
+	return at, due, err
 }
 
-// revocationID names a revocation after what it ends: one credential.
-func revocationID(c *Connection) string { return fmt.Sprintf("%s.%d", c.ID, c.Generation) }
-
-func (v *Vault) enqueueRevocation(ctx context.Context, tx Tx, c Connection, credential Credential) error {
-	r := RevocationRow{ID: revocationID(&c), Connection: c, CreatedAt: v.now(), ClaimedAt: v.now()}
-	plain, err := credential.encode()
-	if err != nil {
-		return fmt.Errorf("encoding credential: %w", err)
-	}
-	if r.Sealed, err = v.ring.seal(ctx, revocationPlace(&r), plain); err != nil {
-		return err
-	}
-	return tx.InsertRevocation(ctx, r)
-}
-
-func revocationPlace(r *RevocationRow) place {
-	return place{"revocations", r.Connection.EnvironmentID, r.ID, purposeRevocation, 0} // its id has the generation
-}
-
-// tellProvider tells the provider about one revocation and erases the last
-// copy of the credential, unless it failed in a way that trying again may mend.
-func (v *Vault) tellProvider(ctx context.Context, r *RevocationRow) ProviderOutcome {
-	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
-	defer cancel()
-	outcome := v.tellOnce(ctx, r)
-	caller := System("revoke", r.Connection.EnvironmentID)
-	err := v.store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
-		if outcome.Outcome != OutcomeFailed || r.Tries >= maxTells {
-			if err := tx.DeleteRevocation(ctx, r.ID); err != nil {
-				return err
-			}
+// notify puts the credential of a connection that is being revoked into the
+// outbox, if the provider is to be told of it.
+func (v *Vault) notify(ctx context.Context, tx Tx, in Integration, row *ConnectionRow) (notice, error) {
+	if row.ReplacesID != "" {
+		target, err := tx.Connection(ctx, row.EnvironmentID, row.ReplacesID)
+		if err != nil {
+			return notice{}, ignoreMissing(err)
 		}
-		e := v.connectionEntry(caller, ActionProviderTold, &r.Connection)
-		e.Allowed, e.Reason = outcome.Outcome != OutcomeFailed, string(outcome.Outcome)
-		return tx.InsertAudit(ctx, e)
-	})
-	if err != nil {
-		v.log.Error("recording what the provider made of a revocation", "connection", r.Connection.ID, "error", err)
+		// Many providers have one permission for one account: ending the
+		// candidate's would end that of the connection that serves on.
+		if target.Status != StatusRevoked && target.Account == row.Account {
+			return notice{instead: ProviderOutcome{OutcomeUnsupported, "The provider was not told: the connection that was to be mended goes on with the same account."}}, nil
+		}
 	}
-	return outcome
+	credential, err := v.openCredential(ctx, row)
+	if err != nil {
+		// A credential that does not open cannot be told to anybody. That must
+		// not keep it alive here.
+		v.log.Error("revoking a connection whose credential does not open", "connection", row.ID, "error", err)
+		return notice{instead: ProviderOutcome{OutcomeFailed, "The credential could not be read any more, so the provider was not told."}}, nil
+	}
+	due := notice{id: fmt.Sprintf("%s.%d", row.ID, row.Generation)}
+	return due, v.enqueueRevocation(ctx, tx, due.id, row.Connection, in, credential)
 }
 
-func (v *Vault) tellOnce(ctx context.Context, r *RevocationRow) ProviderOutcome {
-	failed := func(err error) ProviderOutcome {
-		v.log.Error("telling the provider of a revocation", "connection", r.Connection.ID, "error", err)
-		return ProviderOutcome{OutcomeFailed, "The provider could not be told."}
-	}
-	plain, err := v.ring.open(ctx, revocationPlace(r), r.Sealed)
-	if err != nil {
-		return failed(err)
-	}
-	credential, err := decodeCredential(plain)
-	if err != nil {
-		return failed(err)
-	}
-	in, err := v.OpenIntegration(ctx, System("revoke", r.Connection.EnvironmentID), r.Connection.IntegrationID)
-	if err != nil {
-		return failed(err)
-	}
-	return v.tell(ctx, in, r.Connection, credential)
-}
-
-// DeleteConnection revokes a connection if that has not happened yet, and
-// removes the row. The trail stays. The receipt is zero for one that had been
-// revoked before.
+// DeleteConnection revokes a connection if that has not happened yet, with any
+// candidate that was to mend it, and removes the row. The trail stays. The
+// receipt says so where it had been revoked before.
 func (v *Vault) DeleteConnection(ctx context.Context, caller Caller, id string) (Receipt, error) {
 	receipt, err := v.Revoke(ctx, caller, id)
 	if err != nil && !fault.Is(err, fault.Revoked) {
 		return Receipt{}, err
+	}
+	candidates, err := v.store.CandidatesOf(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("listing candidates of %s: %w", id, err)
+	}
+	for _, candidate := range candidates {
+		if _, err := v.revoke(ctx, caller, candidate, ReasonRevokedByCaller); err != nil && !fault.Is(err, fault.Revoked) {
+			return Receipt{}, err
+		}
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
 		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
@@ -144,35 +131,31 @@ func (v *Vault) DeleteConnection(ctx context.Context, caller Caller, id string) 
 			receipt.RevokedAt = row.UpdatedAt
 			receipt.Provider = ProviderOutcome{OutcomeUnsupported, "The connection had been revoked before."}
 		}
+		for _, candidate := range candidates {
+			if err := tx.DeleteConnection(ctx, candidate); err != nil {
+				return err
+			}
+		}
 		if err := tx.InsertAudit(ctx, v.connectionEntry(caller, ActionConnectionDeleted, &row.Connection)); err != nil {
 			return err
 		}
 		return tx.DeleteConnection(ctx, id)
 	})
+	if errors.Is(err, ErrInUse) {
+		return Receipt{}, fault.New(fault.Conflict, "The connection is revoked, and is being linked anew at this moment. Delete it again in a little while.")
+	}
 	return receipt, err
 }
 
-// Retell tells providers that could not be told before, or whose telling a
-// crash cut off.
-func (v *Vault) retell(ctx context.Context) error {
-	rows, err := v.store.ClaimRevocations(ctx, v.now().Add(-retellAfter), v.now(), 20)
-	if err != nil {
-		return fmt.Errorf("claiming revocations: %w", err)
-	}
-	for i := range rows {
-		v.tellProvider(ctx, &rows[i])
-	}
-	return nil
-}
-
-// reap revokes what no host has redeemed in time.
+// reap marks what no host has redeemed in time; the providers are told by the
+// next round of the outbox.
 func (v *Vault) reap(ctx context.Context) error {
 	late, err := v.store.PendingBefore(ctx, v.now(), 100)
 	if err != nil {
 		return fmt.Errorf("listing unredeemed connections: %w", err)
 	}
 	for _, c := range late {
-		if _, err := v.revoke(ctx, System("reap", c.EnvironmentID), c.ID, ReasonNotRedeemed); err != nil && !fault.Is(err, fault.Revoked) {
+		if _, _, err := v.mark(ctx, System("reap", c.EnvironmentID), c.ID, ReasonNotRedeemed); err != nil && !fault.Is(err, fault.Revoked) {
 			return err
 		}
 	}

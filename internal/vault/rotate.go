@@ -229,17 +229,16 @@ func wrapperID(wrapped []byte) uint32 {
 	return id
 }
 
-// refreshKeysets reads every cached keyset anew, so that this replica seals
-// with the newest key soon after somebody else has rotated.
-func (v *Vault) refreshKeysets(ctx context.Context) error {
-	v.ring.mu.RLock()
-	ids := make([]string, 0, len(v.ring.envs))
-	for id := range v.ring.envs {
-		ids = append(ids, id)
+// WarmKeysets reads the keyset of every environment: this replica then seals
+// with the newest key soon after somebody else has rotated, and no transaction
+// has to wait for a second connection to read one.
+func (v *Vault) WarmKeysets(ctx context.Context) error {
+	envs, err := v.store.Environments(ctx)
+	if err != nil {
+		return fmt.Errorf("listing environments: %w", err)
 	}
-	v.ring.mu.RUnlock()
-	for _, id := range ids {
-		if _, err := v.ring.reload(ctx, id); err != nil {
+	for i := range envs {
+		if err := v.ring.keep(&envs[i]); err != nil {
 			return err
 		}
 	}

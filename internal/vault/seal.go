@@ -82,14 +82,23 @@ func (r *keyring) reload(ctx context.Context, id string) (*Keyset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading environment %s: %w", id, err)
 	}
-	k, err := r.master.unwrap(id, env.Keyset)
-	if err != nil {
+	if err := r.keep(env); err != nil {
 		return nil, err
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.envs[id], nil
+}
+
+func (r *keyring) keep(env *Environment) error {
+	k, err := r.master.unwrap(env.ID, env.Keyset)
+	if err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.envs[id] = k
-	return k, nil
+	r.envs[env.ID] = k
+	return nil
 }
 
 func (r *keyring) seal(ctx context.Context, at place, plain []byte) ([]byte, error) {

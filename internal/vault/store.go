@@ -139,6 +139,8 @@ type Reader interface {
 	Connection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
 	// Connections lists without candidates and without ciphertext, newest first.
 	Connections(ctx context.Context, environmentID string, f ConnectionFilter) ([]Connection, error)
+	// CandidatesOf lists the ids of the candidates that are to mend a connection.
+	CandidatesOf(ctx context.Context, environmentID, id string) ([]string, error)
 	// ConnectionsOf lists the ids of the connections of an integration that are
 	// not revoked, candidates too.
 	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
@@ -160,6 +162,9 @@ type Tx interface {
 	RevokeAPIKey(ctx context.Context, environmentID, id string, at time.Time) (bool, error)
 
 	InsertIntegration(ctx context.Context, i IntegrationRow) error
+	// LockIntegration reads the row and keeps others from changing it until the
+	// end of the transaction.
+	LockIntegration(ctx context.Context, environmentID, key string) (*IntegrationRow, error)
 	// UpdateIntegration writes everything but id, key, provider and times of creation.
 	UpdateIntegration(ctx context.Context, i IntegrationRow) error
 	// DeleteIntegration removes the row and its revoked connections, or answers

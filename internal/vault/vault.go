@@ -42,6 +42,7 @@ type Vault struct {
 	reads     *readLedger
 	master    *Keyset
 	sessionUp *signal
+	strangers *strangers
 }
 
 // New makes a vault. It touches nothing: [Vault.CheckKeyset] and
@@ -58,6 +59,7 @@ func New(cfg Config) *Vault {
 		reads:     newReadLedger(),
 		master:    cfg.Keyset,
 		sessionUp: newSignal(),
+		strangers: newStrangers(),
 	}
 	if v.clock == nil {
 		v.clock = time.Now

@@ -1,0 +1,59 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// How often the vault looks after itself, and how long ended sessions are kept.
+const (
+	flushEvery   = time.Second
+	tidyEvery    = 15 * time.Second
+	tellEvery    = 5 * time.Second
+	keepSessions = 30 * 24 * time.Hour
+)
+
+// Run flushes reads, revokes what was not redeemed, tells providers and removes
+// what is over, until ctx ends; then it flushes once more. It answers only what
+// that last flush does. A provider that hangs keeps none of the rest waiting.
+func (v *Vault) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { v.every(ctx, flushEvery, v.FlushReads) })
+	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
+	loops.Go(func() { v.every(ctx, tellEvery, v.tellAll) })
+	loops.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return v.FlushReads(last)
+}
+
+func (v *Vault) every(ctx context.Context, period time.Duration, work func(context.Context) error) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			v.log.Error("background work of the vault", "error", err)
+		}
+	}
+}
+
+// Tidy does one round of the background work by itself.
+func (v *Vault) Tidy(ctx context.Context) error {
+	return errors.Join(v.clean(ctx), v.tellAll(ctx))
+}
+
+func (v *Vault) clean(ctx context.Context) error {
+	return errors.Join(
+		v.reap(ctx),
+		v.WarmKeysets(ctx),
+		v.noteStrangers(ctx),
+		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepSessions)),
+	)
+}
