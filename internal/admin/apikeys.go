@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -43,6 +45,18 @@ func (s keyState) Badge() string {
 		return "badge-active"
 	}
 	return "badge-revoked"
+}
+
+// ScopeWords lists what the key may do.
+func (r apiKeyRow) ScopeWords() string {
+	words := make([]string, len(r.Scopes))
+	for i, s := range r.Scopes {
+		words[i] = string(s)
+	}
+	if !slices.ContainsFunc(vault.AllScopes(), func(s vault.Scope) bool { return !slices.Contains(r.Scopes, s) }) {
+		return "every scope"
+	}
+	return strings.Join(words, ", ")
 }
 
 // RevokeHref asks whether to revoke the key.

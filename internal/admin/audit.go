@@ -32,6 +32,20 @@ type auditRow struct {
 // What is what was done or tried.
 func (r auditRow) What() string { return actionWords(r.Action) }
 
+// Mark is a word for what was tried and not let through, where What does not
+// say so by itself.
+func (r auditRow) Mark() string {
+	switch r.Action {
+	case vault.ActionRefused, vault.ActionRefreshFailed, vault.ActionLinkFailed, vault.ActionSessionFailed,
+		vault.ActionConnectionCondemned, vault.ActionBaseURLHeld, vault.ActionProviderTold:
+		return ""
+	}
+	if r.Allowed {
+		return ""
+	}
+	return "refused"
+}
+
 // Who is who did it.
 func (r auditRow) Who() string { return actorWords(r.ActorKind, r.names.key(r.ActorID)) }
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/claviger/claviger/internal/vault"
 	"github.com/claviger/claviger/web"
@@ -118,8 +119,8 @@ func reasonSentence(word string) string {
 	return "Reason: " + word + "."
 }
 
-// reasonWords is the reason of an entry in a few words, or the word itself:
-// those of failures are the same as in the API and in the log.
+// reasonWords is the reason of an entry in words, or the word itself: those of
+// failures are many, and the same as in the API and in the log.
 func reasonWords(e *vault.AuditEntry) string {
 	switch {
 	case e.Action == vault.ActionRefused:
@@ -128,6 +129,13 @@ func reasonWords(e *vault.AuditEntry) string {
 		return outcomeWords(vault.Outcome(e.Reason))
 	case e.Action == vault.ActionCredentialRead && e.Reason == vault.ValueRefreshToken:
 		return "with the refresh token"
+	case e.Reason == vault.ReasonRevokedByCaller:
+		return "on request"
+	}
+	for _, r := range reasons {
+		if r.word == e.Reason {
+			return strings.TrimSuffix(r.sentence, ".")
+		}
 	}
 	return e.Reason
 }
