@@ -9,7 +9,7 @@
 //	dialect.go              where their SQL differs
 //	query.go, columns.go    running statements, and values between Go and SQL
 //	errors.go               the one place where drivers' errors are understood
-//	migrate.go              the schema: up, down, status, force
+//	migrate*.go             the schema: up, down, status, force
 //	hotpath.go              key and connection in one round trip
 //	environments.go …       the tables
 //
