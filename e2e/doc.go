@@ -9,6 +9,7 @@
 //	world_test.go     a broker with its database, its services and its front
 //	front_test.go     the proxy in front of all processes; keeps what it passes on
 //	rest_test.go      a backend that calls the API
+//	visitor_test.go   a browser without a screen, for messages to be held and changed
 //	person_test.go    what a person does with a page, and how a page is inspected
 //
 // and what those are made of:

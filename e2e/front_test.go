@@ -20,6 +20,8 @@ type front struct {
 	// url is the public URL. Its host is localhost, for which see [broker].
 	url string
 
+	transport *http.Transport
+
 	mu      sync.Mutex
 	brokers []*url.URL
 	next    int
@@ -39,14 +41,14 @@ type exchange struct {
 
 func startFront(t *testing.T) *front {
 	t.Helper()
-	f := &front{}
+	f := &front{transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(f.pick())
 			r.Out.Host = r.In.Host
 			r.Out.Header.Del("Accept-Encoding") // what is kept is kept as it reads
 		},
-		Transport:      &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		Transport:      f.transport,
 		ModifyResponse: f.keep,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			w.WriteHeader(http.StatusBadGateway) // a broker that a test has killed

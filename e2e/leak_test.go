@@ -5,11 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"html"
+	"html/template"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,34 +23,80 @@ import (
 // name that may be printed.
 type secrets map[string]string
 
-// refuteLeaks fails the test for each secret that is in content: as it is, in
-// base64 (wherever in an encoded text it stands, as in Basic), in hex, or
-// escaped for a URL or JSON. It never prints the secret itself.
+// refuteLeaks is search and [search.refuteLeaks] in one.
 func (s secrets) refuteLeaks(t *testing.T, where string, content []byte) {
+	t.Helper()
+	s.search(t).refuteLeaks(t, where, content, nil)
+}
+
+// search is a set of secrets in all their forms, ready to be looked for.
+type search struct {
+	// begins has a bit for the hash of each beginning, so that most places are
+	// passed by at a glance.
+	begins  [1 << 16]bool
+	needles map[uint64][]needle
+}
+
+type needle struct{ text, name string }
+
+// prefix is how much of a needle is looked up at once; none is shorter.
+const prefix = 8
+
+func (s secrets) search(t *testing.T) *search {
+	t.Helper()
+	found := &search{needles: map[uint64][]needle{}}
+	for name, secret := range s {
+		if len(secret) < prefix {
+			t.Fatalf("the secret %s is too short to be looked for", name)
+		}
+		for form, text := range disguises(secret) {
+			key := prefixOf([]byte(text))
+			found.begins[glance(key)] = true
+			found.needles[key] = append(found.needles[key], needle{text, name + " in " + form})
+		}
+	}
+	return found
+}
+
+func prefixOf(b []byte) uint64 {
+	_ = b[prefix-1]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+func glance(key uint64) uint16 { return uint16(key * 0x9e3779b97f4a7c15 >> 48) }
+
+// leaks names what is in content.
+func (s *search) leaks(content []byte) []string {
+	found := map[string]bool{}
+	for i := 0; i+prefix <= len(content); i++ {
+		key := prefixOf(content[i:])
+		if !s.begins[glance(key)] {
+			continue
+		}
+		for _, n := range s.needles[key] {
+			if bytes.HasPrefix(content[i:], []byte(n.text)) {
+				found[n.name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// refuteLeaks fails the test for each secret that is in content, but for those
+// whose names match except, where there is one: as it is, in base64 (wherever
+// in an encoded text it stands, as in Basic), in hex, or escaped for a URL, JSON
+// or HTML. It never prints the secret itself.
+func (s *search) refuteLeaks(t *testing.T, where string, content []byte, except *regexp.Regexp) {
 	t.Helper()
 	if len(content) == 0 {
 		t.Errorf("%s is empty: nothing was looked at", where)
 	}
-	for _, leak := range s.leaks(t, content) {
-		t.Errorf("%s has %s", where, leak)
-	}
-}
-
-func (s secrets) leaks(t *testing.T, content []byte) []string {
-	t.Helper()
-	var found []string
-	for name, secret := range s {
-		if len(secret) < 8 {
-			t.Fatalf("the secret %s is too short to be looked for", name)
-		}
-		for form, text := range disguises(secret) {
-			if bytes.Contains(content, []byte(text)) {
-				found = append(found, name+" in "+form)
-			}
+	for _, leak := range s.leaks(content) {
+		if except == nil || !except.MatchString(leak) {
+			t.Errorf("%s has %s", where, leak)
 		}
 	}
-	slices.Sort(found)
-	return found
 }
 
 // disguises is the ways in which a secret may be written, by name.
@@ -62,6 +112,8 @@ func disguises(secret string) map[string]string {
 		"a URL's query":      url.QueryEscape(secret),
 		"a URL's path":       url.PathEscape(secret),
 		"JSON":               string(quoted[1 : len(quoted)-1]),
+		"HTML":               html.EscapeString(secret),
+		"a template's HTML":  template.HTMLEscapeString(secret),
 		"base64, shift 0":    base64At(base64.RawStdEncoding, secret, 0),
 		"base64, shift 1":    base64At(base64.RawStdEncoding, secret, 1),
 		"base64, shift 2":    base64At(base64.RawStdEncoding, secret, 2),
@@ -127,6 +179,8 @@ func TestLeaksAreFound(t *testing.T) {
 		"hex":                          `\x00` + hex.EncodeToString([]byte(secret)) + "ff",
 		"upper hex":                    strings.ToUpper(hex.EncodeToString([]byte(secret))),
 		"JSON":                         `{"a":"p/ss \"w+rd\" ünder?~~~"}`,
+		"HTML":                         `<p>p/ss &#34;w+rd&#34; ünder?~~~</p>`,
+		"the end":                      "y " + secret,
 		"query":                        url.Values{"password": {secret}}.Encode(),
 		"Basic, user of two letters":   basic("ab"),
 		"Basic, user of three letters": basic("abc"),
@@ -137,14 +191,14 @@ func TestLeaksAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := s.leaks(t, []byte(content)); len(got) == 0 {
+			if got := s.search(t).leaks([]byte(content)); len(got) == 0 {
 				t.Errorf("nothing was found in %q", content)
 			}
 		})
 	}
 	t.Run("nothing is found in nothing", func(t *testing.T) {
 		t.Parallel()
-		if got := s.leaks(t, []byte(`{"password":"[redacted]"} `+basic("x")[:8])); len(got) > 0 {
+		if got := s.search(t).leaks([]byte(`{"password":"[redacted]"} ` + basic("x")[:8])); len(got) > 0 {
 			t.Errorf("found %q", got)
 		}
 	})
@@ -152,11 +206,11 @@ func TestLeaksAreFound(t *testing.T) {
 		t.Parallel()
 		db := newDatabase(t)
 		execPostgres(t, db, "CREATE TABLE kept (blob bytea)")
-		if got := s.leaks(t, dumpPostgres(t, db)); len(got) > 0 {
+		if got := s.search(t).leaks(dumpPostgres(t, db)); len(got) > 0 {
 			t.Errorf("found %q in an empty table", got)
 		}
 		execPostgres(t, db, `INSERT INTO kept VALUES ('\x00`+hex.EncodeToString([]byte(secret))+`')`)
-		if got := s.leaks(t, dumpPostgres(t, db)); len(got) == 0 {
+		if got := s.search(t).leaks(dumpPostgres(t, db)); len(got) == 0 {
 			t.Error("the dump hides a planted secret")
 		}
 	})
@@ -169,7 +223,7 @@ func TestLeaksAreFound(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "a", "b", "db-wal"), []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.leaks(t, readTree(t, dir)); len(got) == 0 {
+		if got := s.search(t).leaks(readTree(t, dir)); len(got) == 0 {
 			t.Error("a planted secret was not found")
 		}
 	})
