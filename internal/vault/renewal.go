@@ -48,6 +48,9 @@ func (v *Vault) renewal(ctx context.Context, caller Caller, row *ConnectionRow, 
 	if row.EnvironmentID != caller.EnvironmentID {
 		return nil, fault.New(fault.NotFound, "There is no such connection.")
 	}
+	if row.Status != StatusActive {
+		return nil, nil // saving would activate what no host has redeemed
+	}
 	r := &Renewal{Connection: row.Connection, epoch: row.Lease.Epoch}
 	var err error
 	if r.Integration, err = v.OpenIntegration(ctx, caller, row.IntegrationID); err != nil {

@@ -47,6 +47,15 @@ func TestOneHolderAtATime(t *testing.T) {
 	})
 }
 
+func TestPendingIsNotRenewed(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		_, l := redeemable(t, b, vault.NewSession{})
+		if b.claim(t, l.Connection, time.Minute) != nil {
+			t.Error("what nobody has redeemed can be renewed, and would be active by that")
+		}
+	})
+}
+
 func TestLostLeaseCannotSave(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linked(t, "r1")
