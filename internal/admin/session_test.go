@@ -131,8 +131,8 @@ func TestSignInLeadsInside(t *testing.T) {
 	for i, tt := range []struct{ next, want string }{
 		{"", "/admin"},
 		{"/admin/connections?q=ada&status=active", "/admin/connections?q=ada&status=active"},
-		{"https://evil.example/admin", "/admin"},
-		{"//evil.example/admin", "/admin"},
+		{"https://evil.example/admin/audit", "/admin"},
+		{"//evil.example/admin/audit", "/admin"},
 		{`/\evil.example/admin`, "/admin"},
 		{`/admin/\..\evil`, "/admin"},
 		{"/admin/../connect/x", "/admin"},
