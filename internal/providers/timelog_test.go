@@ -252,8 +252,14 @@ func TestTimeLogBackChannelCases(t *testing.T) { //nolint:tparallel // the cases
 			if c.Accept != (err == nil) {
 				t.Fatalf("accepted %v, want %v (%s): %v", err == nil, c.Accept, c.Rule, err)
 			}
-			if err != nil && len(g.Credential)+len(g.Headers) > 0 {
-				t.Error("something of a refused answer came out")
+			if err != nil && (len(g.Headers) > 0 || g.BaseURL != "" || g.Account.ID != "" || !g.ExpiresAt.IsZero() || g.Renewable) {
+				t.Error("of a refused answer more came out than what is to be given back")
+			}
+			if err != nil && len(g.Credential) > 0 {
+				w.Revoke(t.Context(), w.timeLog(), vault.Connection{Method: "oidc"}, g.Credential)
+				if f := w.sandbox.TimeLog().Families(); !f[len(f)-1].Revoked {
+					t.Error("what TimeLog handed out cannot be given back")
+				}
 			}
 			if n := w.sandbox.TimeLog().Count(sandbox.TimeLogResolveURI); err != nil && n != 0 {
 				t.Error("the access token was used before it passed")
