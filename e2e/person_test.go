@@ -215,6 +215,8 @@ func (p *page) wear(l look) {
 	p.must(call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	}))
+	// Colours on their way from one scheme to the other are of neither.
+	ask(p, chromedp.Evaluate[bool](`document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish()), true`))
 }
 
 func (p *page) scripts(on bool) {

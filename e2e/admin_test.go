@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/claviger/claviger/internal/sandbox"
+)
+
+// TestAdminRevokes is an admin who finds a connection, reads what revoking it
+// will do, does it, and sees it in the trail. From then on there are no headers.
+func TestAdminRevokes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		hybridWorld(w)
+		w.integrateToggl()
+		w.sandbox.TimeLog().Set(func(s *sandbox.TimeLogSettings) { s.OpaqueAccessTokens = true })
+		v := newVisitor(t)
+		v.deliver(w, v.toTimeLog(w.link("ada-1815", []string{"timelog"}, nil))).want(http.StatusOK, "TimeLog is linked")
+		c := w.linked("ada-1815")
+		importToggl(w, "grace-1906")
+		h := w.api.headers(c.ID)
+		h.accepted("/api/v1/user", sandbox.AdaEmail)
+
+		key := makeKey(w, "admin", "connections:read", "connections:revoke", "audit:read", "integrations:read", "api_keys:write")
+		p := visit(t, look{NoScript: true})
+		p.open(w.front.url + "/admin/connections/" + c.ID) // as from a bookmark
+		p.arrive("Sign in")
+		p.inspect("admin-sign-in")
+		w.hide("a wrong API key", strings.Replace(key, "clv_key_", "clv_key_x", 1))
+		p.enter("API key", strings.Replace(key, "clv_key_", "clv_key_x", 1))
+		p.press("Sign in")
+		p.arrive("Sign in")
+		p.inspect("admin-sign-in-wrong")
+		if p.value("API key") != "" {
+			t.Error("the wrong key is still in the page")
+		}
+		p.enter("API key", key)
+		p.press("Sign in")
+		p.arrive("Ada Lovelace at TimeLog")
+		p.inspect("admin-connection")
+
+		p.press("Connections")
+		p.arrive("Connections")
+		p.reads("Ada Lovelace", "grace-1906", "Active")
+		p.inspect("admin-connections")
+		p.enter("Search", "ada-1815")
+		p.press("Search")
+		p.arrive("Connections")
+		if strings.Contains(p.text("main"), "grace-1906") {
+			t.Error("the search found what it was not asked for")
+		}
+		p.enter("Search", "nobody-at-all")
+		p.press("Search")
+		p.reads("No connection matches")
+		p.inspect("admin-no-match")
+		p.press("Show all connections")
+		for _, name := range []string{"Integrations", "API keys", "Audit trail"} {
+			p.press(name)
+			p.arrive(name)
+			p.inspect("admin-" + strings.ToLower(strings.ReplaceAll(name, " ", "-")))
+		}
+
+		p.press("Connections")
+		p.press("Ada Lovelace")
+		p.arrive("Ada Lovelace at TimeLog")
+		p.press("Revoke…")
+		p.arrive("Revoke this connection?")
+		p.reads("nobody gets headers for it any more, on any replica", "TimeLog is told that the credential is not to work any more",
+			"The encrypted credential is erased", "This cannot be undone")
+		p.inspect("admin-revoke")
+		if got := w.api.connection(c.ID).Status; got != "active" {
+			t.Errorf("asking made the connection %s", got)
+		}
+		p.press("Keep it")
+		p.arrive("Ada Lovelace at TimeLog")
+		h.accepted("/api/v1/user", sandbox.AdaEmail)
+
+		p.press("Revoke…")
+		p.press("Revoke connection")
+		p.arrive("Ada Lovelace at TimeLog")
+		p.reads("Revoked")
+		p.inspect("admin-revoked")
+		for _, b := range w.brokers { // on every replica, at once
+			w.at(b).get("/v1/connections/"+c.ID+"/headers").problem(http.StatusGone, "revoked")
+		}
+		h.refused("/api/v1/user")
+		if families := w.sandbox.TimeLog().Families(); len(families) != 1 || families[0].RevokedBy != "client" {
+			t.Errorf("TimeLog's books: %+v", len(families))
+		}
+		for _, e := range w.api.trail("action=connection.revoked") {
+			if e.ConnectionID != c.ID || e.ActorKind != "admin" {
+				t.Errorf("the trail says %+v", e)
+			}
+		}
+
+		p.press("Sign out")
+		p.arrive("Sign in")
+		p.open(w.front.url + "/admin/audit")
+		p.arrive("Sign in")
+	})
+}
+
+// TestAdminWithScripts looks at the pages as most admins see them, and at a
+// key that may not do all.
+func TestAdminWithScripts(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		hybridWorld(w)
+		w.integrateToggl()
+		id := importToggl(w, "grace-1906")
+		p := visit(t, look{})
+		p.open(w.front.url + "/admin")
+		p.arrive("Sign in")
+		p.inspect("admin-sign-in")
+		p.enter("API key", makeKey(w, "reader", "connections:read"))
+		p.press("Sign in")
+		p.arrive("Connections")
+		p.inspect("admin-connections")
+		p.open(w.front.url + "/admin/connections/" + id)
+		p.arrive("grace-1906 at Toggl Track")
+		p.inspect("admin-connection-reader")
+		p.open(w.front.url + "/admin/connections/" + id + "/revoke")
+		p.inspect("admin-forbidden")
+		p.open(w.front.url + "/admin/connections/con_00000000000000000000000000")
+		p.inspect("admin-not-found")
+		if got := w.api.connection(id).Status; got != "active" {
+			t.Errorf("the connection is %s", got)
+		}
+
+		p = visit(t, look{})
+		p.open(w.front.url + "/admin")
+		p.enter("API key", apiKey)
+		p.press("Sign in")
+		p.press("Integrations")
+		p.arrive("Integrations")
+		p.reads(w.front.url+"/connect/callback/", "Copy")
+		p.inspect("admin-integrations")
+		p.press("API keys")
+		p.arrive("API keys")
+		p.inspect("admin-api-keys")
+	})
+}
+
+// importToggl imports a connection for Grace and answers its id.
+func importToggl(w *world, endUser string) string {
+	w.t.Helper()
+	var c connection
+	w.api.post("/v1/connections", map[string]any{
+		"integration": "toggl", "method": "api_token", "credential": map[string]any{"api_token": sandbox.TogglGraceToken},
+		"end_user": map[string]any{"id": endUser},
+	}).want(http.StatusCreated).into(&c)
+	return c.ID
+}
+
+// makeKey makes an API key over REST.
+func makeKey(w *world, name string, scopes ...string) string {
+	w.t.Helper()
+	var made struct{ Key string }
+	w.api.post("/v1/api-keys", map[string]any{"name": name, "scopes": scopes}).want(http.StatusCreated).into(&made)
+	w.hide("an API key "+name, made.Key)
+	return made.Key
+}
