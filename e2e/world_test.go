@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -211,9 +212,7 @@ func (w *world) link(endUser string, integrations []string, more map[string]any)
 		"end_user":     map[string]any{"id": endUser, "name": "Ada Lovelace", "email": "ada@acme.example"},
 		"integrations": integrations,
 	}
-	for name, v := range more {
-		request[name] = v
-	}
+	maps.Copy(request, more)
 	var l link
 	w.api.post("/v1/connect-sessions", request).want(http.StatusCreated).into(&l)
 	token := l.URL[strings.LastIndexByte(l.URL, '/')+1:]
@@ -236,9 +235,7 @@ func (w *world) secrets() secrets {
 	all := w.front.secrets()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name, s := range w.hidden {
-		all[name] = s
-	}
+	maps.Copy(all, w.hidden)
 	for i, s := range w.sandbox.Secrets() {
 		all[fmt.Sprintf("secret %d of the services", i)] = s
 	}
