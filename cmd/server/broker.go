@@ -198,7 +198,10 @@ func prepareSchema(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("reading schema version: %w", err)
 	}
-	if s.Dirty || len(s.Pending) > 0 {
+	if s.Dirty {
+		return &store.DirtyError{Version: s.Version}
+	}
+	if len(s.Pending) > 0 {
 		return fmt.Errorf("the database's schema is at version %d of %d: run `claviger migrate up` (or `migrate status` to see more)", s.Version, s.Latest)
 	}
 	return nil

@@ -50,7 +50,7 @@ func migrateCommand(ctx context.Context, p *process, args []string) error {
 	state := "complete"
 	switch {
 	case s.Dirty:
-		state = "dirty: a migration was cut off; see docs/operations.md"
+		state = "dirty: " + (&store.DirtyError{Version: s.Version}).Error()
 	case len(s.Pending) > 0:
 		state = fmt.Sprintf("%d pending", len(s.Pending))
 	}
