@@ -250,12 +250,15 @@ func TestComposeStartsTheBroker(t *testing.T) {
 
 		getJSON(t, b.url+"/v1/connections", files["api_key"], http.StatusOK, nil)
 		getJSON(t, b.url+"/v1/connections", files["api_key"]+"x", http.StatusUnauthorized, nil)
-		secrets{
-			"the API key":             files["api_key"],
-			"the database's URL":      files["database_url"],
-			"the keyset":              strings.TrimSpace(files["keyset"]),
-			"the database's password": password(t, files["database_url"]),
-		}.refuteLeaks(t, "the log", b.log(t))
+		used := secrets{
+			"the API key":        files["api_key"],
+			"the database's URL": files["database_url"],
+			"the keyset":         strings.TrimSpace(files["keyset"]),
+		}
+		if p := password(t, files["database_url"]); p != "" { // a server of the developer's own may want none
+			used["the database's password"] = p
+		}
+		used.refuteLeaks(t, "the log", b.log(t))
 	})
 }
 

@@ -77,7 +77,7 @@ func TestHybridValidation(t *testing.T) {
 				}
 				found++
 				// One after the other: they share the service that is tampered with.
-				t.Run(channel.String()+" "+c.Name, func(t *testing.T) { //nolint:paralleltest // see above
+				t.Run(channel.String()+" "+c.Name, func(t *testing.T) {
 					refuseTampered(w.in(t), c, word)
 				})
 			}
@@ -130,6 +130,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		hybridWorld(w)
 		timeLog := w.sandbox.TimeLog()
+		// One after the other: the calls of the one service are counted.
 		for name, change := range map[string]struct {
 			to   func(url.Values)
 			word string
@@ -139,7 +140,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 			"unknown": {func(v url.Values) { v.Set("state", "state-of-somebody-else") }, "state"},
 			"two":     {func(v url.Values) { v.Add("state", v.Get("state")) }, "state_missing"},
 		} {
-			t.Run(name, func(t *testing.T) { //nolint:paralleltest // the calls are counted
+			t.Run(name, func(t *testing.T) {
 				w := w.in(t)
 				calls := timeLog.TokenCalls()
 				v := newVisitor(t)
@@ -156,7 +157,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 			})
 		}
 
-		t.Run("replayed", func(t *testing.T) { //nolint:paralleltest // the calls are counted
+		t.Run("replayed", func(t *testing.T) {
 			w := w.in(t)
 			calls := timeLog.TokenCalls()
 			l := w.link("replayed", []string{"timelog"}, nil)
@@ -172,7 +173,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 			w.linked("replayed")
 		})
 
-		t.Run("replayed while it is being used", func(t *testing.T) { //nolint:paralleltest // the calls are counted
+		t.Run("replayed while it is being used", func(t *testing.T) {
 			w := w.in(t)
 			calls := timeLog.TokenCalls()
 			v := newVisitor(t)
@@ -187,7 +188,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 			}
 		})
 
-		t.Run("another browser's", func(t *testing.T) { //nolint:paralleltest // the calls are counted
+		t.Run("another browser's", func(t *testing.T) {
 			w := w.in(t)
 			calls := timeLog.TokenCalls()
 			attacker, victim := newVisitor(t), newVisitor(t)
@@ -203,7 +204,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 			}
 		})
 
-		t.Run("another integration's", func(t *testing.T) { //nolint:paralleltest // the calls are counted
+		t.Run("another integration's", func(t *testing.T) {
 			w := w.in(t)
 			calls := timeLog.TokenCalls()
 			other := w.integrateTimeLog("timelog-two", "")

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +109,25 @@ func TestPagesThatGoOn(t *testing.T) {
 		p.press("Go on")
 		p.arrive("TimeLog is linked")
 		w.api.headers(w.linked("going-on").ID).accepted("/api/v1/user", sandbox.AdaEmail)
+
+		// What is looked for when this is over:
+		names := strings.Join(slices.Sorted(maps.Keys(w.secrets())), "\n")
+		for _, kind := range []string{
+			"the configured API key", "master key", "the client secret", "a connect token", "the cookie clv_connect_", "a state", "a nonce",
+		} {
+			if !strings.Contains(names, kind) {
+				t.Errorf("nobody will look for %s", kind)
+			}
+		}
+		tokens := 0
+		for _, s := range w.sandbox.Secrets() {
+			if strings.Count(s, ".") == 2 {
+				tokens++
+			}
+		}
+		if tokens < 3 { // two id_tokens and an access token
+			t.Errorf("the service knows of %d tokens", tokens)
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func newWorld(t *testing.T, kind string) *world {
 		w.settings = append(w.settings, "CLAVIGER_DATABASE_URL="+w.database)
 		w.run("migrate", "up")
 		if u, err := url.Parse(w.database); err == nil {
-			if password, ok := u.User.Password(); ok {
+			if password, _ := u.User.Password(); password != "" {
 				w.hide("the database's password", password)
 			}
 		}
@@ -242,12 +243,11 @@ func (w *world) secrets() secrets {
 	return all
 }
 
-// searchForSecrets looks at the database while it is in use and when it is
-// closed, at the whole log of every process, and at all answers.
+// searchForSecrets looks at all that is left of the world, while it is in use
+// and when its processes have ended.
 func (w *world) searchForSecrets() {
-	hidden := w.secrets().search(w.t)
-	if w.kind == "sqlite" {
-		hidden.refuteLeaks(w.t, "the database in use", readTree(w.t, w.dataDir), nil)
+	for _, leak := range w.leaks() {
+		w.t.Errorf("while in use %s", leak)
 	}
 	// A stopping server gives connections that were opened for nothing some
 	// seconds, and clients open such.
@@ -255,16 +255,65 @@ func (w *world) searchForSecrets() {
 	w.front.transport.CloseIdleConnections()
 	for _, b := range w.brokers {
 		_ = b.terminate() // its own cleanup says what it thinks of the end
-		hidden.refuteLeaks(w.t, "the log of "+b.name, b.log(w.t), nil)
+	}
+	for _, leak := range w.leaks() {
+		w.t.Errorf("in the end %s", leak)
+	}
+}
+
+// leaks looks for every secret of the run in the database, in the whole log of
+// every process, and in all answers that browsers and backends were sent.
+// Answers that carry a secret on purpose are searched for all others.
+func (w *world) leaks() []string {
+	hidden := w.secrets().search(w.t)
+	var found []string
+	look := func(where string, content []byte, meant *regexp.Regexp) {
+		if len(content) == 0 {
+			found = append(found, where+" is empty: nothing was looked at")
+		}
+		for _, leak := range hidden.leaks(content) {
+			if meant == nil || !meant.MatchString(leak) {
+				found = append(found, where+" has "+leak)
+			}
+		}
 	}
 	if w.kind == "sqlite" {
-		hidden.refuteLeaks(w.t, "the database", readTree(w.t, w.dataDir), nil)
+		look("the database", readTree(w.t, w.dataDir), nil)
 	} else {
-		hidden.refuteLeaks(w.t, "the dump", dumpPostgres(w.t, w.database), nil)
+		look("the dump", dumpPostgres(w.t, w.database), nil)
 	}
-	// What browsers and backends were sent. Answers that carry a secret on
-	// purpose are searched for all others.
+	for _, b := range w.brokers {
+		look("the log of "+b.name, b.log(w.t), nil)
+	}
 	for _, x := range w.front.exchanges() {
-		hidden.refuteLeaks(w.t, "the answer to "+x.method+" "+x.path, x.text(), x.meantFor())
+		look("the answer to "+x.method+" "+x.path, x.text(), x.meantFor())
 	}
+	return found
+}
+
+// TestNothingHides plants a secret in a world where free text goes, and finds it
+// in the database and in the answer. A search that finds nothing proves little
+// before that.
+func TestNothingHides(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		w.integrateToggl()
+		id := importToggl(w, "careless")
+		const planted = "planted-in-metadata-0123456789"
+		w.hide("what was planted", planted)
+		if found := w.leaks(); len(found) > 0 {
+			t.Fatalf("before: %q", found)
+		}
+		w.api.call(http.MethodPatch, "/v1/connections/"+id, map[string]any{"metadata": map[string]any{"note": planted}}).want(http.StatusOK)
+		found := strings.Join(w.leaks(), "\n")
+		database := map[string]string{"sqlite": "the database has what was planted", "postgres": "the dump has what was planted"}[w.kind]
+		for _, want := range []string{database, "the answer to PATCH /v1/connections/" + id + " has what was planted"} {
+			if !strings.Contains(found, want) {
+				t.Errorf("not found: %s, but %q", want, found)
+			}
+		}
+		w.mu.Lock()
+		delete(w.hidden, "what was planted")
+		w.mu.Unlock()
+	})
 }
