@@ -50,6 +50,9 @@ func (s secrets) search(t *testing.T) *search {
 			t.Fatalf("the secret %s is too short to be looked for", name)
 		}
 		for form, text := range disguises(secret) {
+			if text == secret && form != "clear" {
+				continue // no disguise at all
+			}
 			key := prefixOf([]byte(text))
 			found.begins[glance(key)] = true
 			found.needles[key] = append(found.needles[key], needle{text, name + " in " + form})

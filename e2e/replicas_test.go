@@ -48,6 +48,8 @@ func TestOneRefreshForAll(t *testing.T) {
 		timeLog := w.sandbox.TimeLog()
 		c := linkExpired(w, "crowd")
 		exchanged := timeLog.TokenCalls()
+		// Long enough for everybody to arrive while it is under way.
+		timeLog.Faults().Always(sandbox.TimeLogRefresh, sandbox.Slow(500*time.Millisecond))
 
 		for round, ask := range []func(b backend) (answer, error){
 			func(b backend) (answer, error) {
