@@ -144,6 +144,9 @@ func TestFragmentPage(t *testing.T) {
 			if without {
 				p.arrive("You are back")
 				p.reads("This step needs JavaScript")
+				if strings.Contains(p.text("main"), "One moment") {
+					t.Error("the page promises to go on")
+				}
 				p.inspect("fragment")
 				continue
 			}

@@ -2,7 +2,7 @@
 // sends it to our own origin as a form.
 //
 //   <div data-fragment="/connect/callback/…">
-//     <p data-fragment-waiting>…</p>
+//     <p data-fragment-waiting hidden>…</p>
 //     <div data-fragment-empty hidden>…</div>
 //   </div>
 //
@@ -22,9 +22,9 @@ const reply = raw.replace(/(^|[#&])_=_$/, "");
 if (root) {
   const parameters = [...new URLSearchParams(reply)];
   if (parameters.length > 0) {
+    root.querySelector("[data-fragment-waiting]")?.removeAttribute("hidden");
     send(root.dataset.fragment, parameters);
   } else {
-    root.querySelector("[data-fragment-waiting]")?.setAttribute("hidden", "");
     root.querySelector("[data-fragment-empty]")?.removeAttribute("hidden");
   }
 }
