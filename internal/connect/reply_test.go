@@ -172,7 +172,7 @@ func TestErrorsFromTheProvider(t *testing.T) { //nolint:tparallel // the cases t
 				w.sand.TimeLog().DenyNext(tt.code, "Call +1 555 0100 to get your money back")
 				tr := w.trip(vault.NewSession{})
 				tr.comeBack().want(tt.status).has("TimeLog was not linked", tt.says, "Try again", "Another way").
-					lacks("555", "pwned").hasMarkup(`href="` + tr.path + `"`)
+					lacks("to get your money", "pwned").hasMarkup(`href="` + tr.path + `"`)
 				if got := w.reasons(); len(got) == 0 || got[0] != tt.reason {
 					t.Errorf("reasons in the trail = %q, want %q first", got, tt.reason)
 				}
