@@ -18,7 +18,7 @@ const connectionColumns = `id, environment_id, integration_id,
 	(SELECT i.provider FROM integrations i WHERE i.id = connections.integration_id),
 	method, status, status_reason, generation, end_user_id, end_user_email, end_user_name,
 	account_id, account_label, base_url, scopes, tags, metadata, external_id, replaces_id, renewable,
-	expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until, created_at, updated_at`
+	expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until, created_at, updated_at, due_at, failures`
 
 // sealedColumns follow them where the whole row is read, and then whether the
 // lease is live, see [newDialect].
@@ -44,6 +44,8 @@ func connectionTargets(c *vault.Connection) []any {
 		timeColumn{&c.PendingUntil},
 		timeColumn{&c.CreatedAt},
 		timeColumn{&c.UpdatedAt},
+		timeColumn{&c.DueAt},
+		&c.Failures,
 	}
 }
 
@@ -142,14 +144,14 @@ func (t tx) InsertConnection(ctx context.Context, c vault.ConnectionRow) error {
 		INSERT INTO connections (id, environment_id, integration_id, method, status, status_reason, generation,
 			end_user_id, end_user_email, end_user_name, account_id, account_label, base_url, scopes, tags, metadata,
 			external_id, replaces_id, renewable, expires_at, refresh_expires_at, last_refreshed_at, last_read_at, pending_until,
-			created_at, updated_at, credential, answer)
+			created_at, updated_at, credential, answer, due_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-			$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`,
+			$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)`,
 		c.ID, c.EnvironmentID, c.IntegrationID, c.Method, string(c.Status), c.StatusReason, c.Generation,
 		c.EndUser.ID, c.EndUser.Email, c.EndUser.Name, c.Account.ID, c.Account.Label, c.BaseURL, scopes, tags, metadata,
 		optional(c.ExternalID), optional(c.ReplacesID), c.Renewable,
 		micros(c.ExpiresAt), micros(c.RefreshExpiresAt), micros(c.LastRefreshedAt), micros(c.LastReadAt), micros(c.PendingUntil),
-		micros(c.CreatedAt), micros(c.UpdatedAt), blob(c.Credential), blob(c.Answer))
+		micros(c.CreatedAt), micros(c.UpdatedAt), blob(c.Credential), blob(c.Answer), micros(c.DueAt))
 	if err != nil {
 		return err
 	}
@@ -183,18 +185,20 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 		SET generation = generation + 1, credential = $4, answer = $5, status = $6, status_reason = $7, base_url = $8,
 		    account_id = $9, account_label = $10, scopes = $11, expires_at = $12, refresh_expires_at = $13, renewable = $14,
 		    last_refreshed_at = coalesce($15, last_refreshed_at), method = coalesce($16, method), updated_at = $17,
+		    due_at = $19, failures = 0,
 		    pending_until = CASE WHEN $6 = 'pending' THEN pending_until END,
 		    lease_owner = CASE WHEN $18 THEN lease_owner END, lease_until = CASE WHEN $18 THEN lease_until END, lease_spending = NULL
 		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND (lease_epoch = $3 OR $3 = 0)`,
 		id, generation, epoch, blob(ch.Credential), blob(ch.Answer), string(ch.Status), ch.StatusReason, ch.BaseURL,
 		ch.Account.ID, ch.Account.Label, scopes, micros(ch.ExpiresAt), micros(ch.RefreshExpiresAt), ch.Renewable,
-		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease)
+		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease, micros(ch.DueAt))
 }
 
 func (t tx) SetStatus(ctx context.Context, id string, generation int64, s vault.Status, reason string, at time.Time) (bool, error) {
 	return t.swap(ctx, "setting status", `
 		UPDATE connections
-		SET status = $3, status_reason = $4, updated_at = $5, pending_until = CASE WHEN $3 = 'pending' THEN pending_until END
+		SET status = $3, status_reason = $4, updated_at = $5, pending_until = CASE WHEN $3 = 'pending' THEN pending_until END,
+		    due_at = CASE WHEN $3 IN ('active', 'pending') THEN due_at END
 		WHERE id = $1 AND generation = $2 AND status <> 'revoked'`,
 		id, generation, string(s), reason, micros(at))
 }
@@ -203,7 +207,7 @@ func (t tx) Revoke(ctx context.Context, id, reason string, at time.Time) (bool, 
 	return t.swap(ctx, "revoking connection", `
 		UPDATE connections
 		SET status = 'revoked', status_reason = $2, updated_at = $3, credential = NULL, answer = NULL, pending_until = NULL,
-		    lease_owner = NULL, lease_until = NULL, lease_spending = NULL
+		    due_at = NULL, lease_owner = NULL, lease_until = NULL, lease_spending = NULL
 		WHERE id = $1 AND status <> 'revoked'`,
 		id, reason, micros(at))
 }

@@ -6,10 +6,10 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-const environmentColumns = `id, name, created_at, keyset`
+const environmentColumns = `id, name, created_at, keyset, strict_reads`
 
 func scanEnvironment(row scanner) (e vault.Environment, err error) {
-	err = row.Scan(&e.ID, &e.Name, timeColumn{&e.CreatedAt}, &e.Keyset)
+	err = row.Scan(&e.ID, &e.Name, timeColumn{&e.CreatedAt}, &e.Keyset, &e.StrictReads)
 	return e, err
 }
 
@@ -33,8 +33,8 @@ func (r reader) Environments(ctx context.Context) ([]vault.Environment, error) {
 
 func (t tx) InsertEnvironment(ctx context.Context, e vault.Environment) error {
 	return t.insert(ctx, "inserting environment",
-		`INSERT INTO environments (id, name, keyset, created_at) VALUES ($1, $2, $3, $4)`,
-		e.ID, e.Name, blob(e.Keyset), micros(e.CreatedAt))
+		`INSERT INTO environments (id, name, keyset, created_at, strict_reads) VALUES ($1, $2, $3, $4, $5)`,
+		e.ID, e.Name, blob(e.Keyset), micros(e.CreatedAt), e.StrictReads)
 }
 
 func (t tx) SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error) {

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -27,12 +29,49 @@ func (s *Store) NoteSpending(ctx context.Context, id string, epoch int64, spendi
 		id, epoch, blob(spending), ttl.Microseconds())
 }
 
-// ReleaseLease ends the lease of an epoch; one that is lost already is no error.
-func (s *Store) ReleaseLease(ctx context.Context, id string, epoch int64, keepSpending bool) error {
-	_, err := s.w.exec(ctx, "releasing lease", `
+// ExtendLease does not bring a lease back that has ended: somebody may be about
+// to claim it.
+func (s *Store) ExtendLease(ctx context.Context, id string, epoch int64, ttl time.Duration) (bool, error) {
+	return s.w.swap(ctx, "extending lease", `
+		UPDATE connections SET lease_until = `+s.d.now+` + $3
+		WHERE id = $1 AND lease_epoch = $2 AND lease_until > `+s.d.now,
+		id, epoch, ttl.Microseconds())
+}
+
+func (t tx) ReleaseLease(ctx context.Context, id string, epoch int64, r vault.Release) (bool, error) {
+	return t.swap(ctx, "releasing lease", `
 		UPDATE connections
-		SET lease_owner = NULL, lease_until = NULL, lease_spending = CASE WHEN $3 THEN lease_spending END
+		SET lease_owner = NULL, lease_until = NULL, lease_spending = CASE WHEN $3 THEN lease_spending END,
+		    failures = failures + CASE WHEN $4 THEN 1 ELSE 0 END,
+		    due_at = CASE WHEN $4 AND status IN ('active', 'pending') THEN $5 ELSE due_at END
 		WHERE id = $1 AND lease_epoch = $2`,
-		id, epoch, keepSpending)
+		id, epoch, r.KeepSpending, r.Failed, micros(r.DueAt))
+}
+
+// ClaimDue moves the rows it takes out of the way of the other replicas, and
+// back into it should this one die.
+func (s *Store) ClaimDue(ctx context.Context, limit int, hold time.Duration) ([]vault.Connection, error) {
+	due, err := many(ctx, s.w, "claiming due connections", scanConnection, `
+		UPDATE connections SET due_at = `+s.d.now+` + $2
+		WHERE id IN (
+			SELECT id FROM connections
+			WHERE due_at <= `+s.d.now+` AND status = 'active' AND (lease_until IS NULL OR lease_until <= `+s.d.now+`)
+			ORDER BY expires_at NULLS LAST LIMIT $1`+s.d.skipLocked+`)
+		RETURNING `+connectionColumns,
+		limit, hold.Microseconds())
+	slices.SortFunc(due, func(a, b vault.Connection) int {
+		if a.ExpiresAt.IsZero() != b.ExpiresAt.IsZero() {
+			return cmp.Compare(b.ExpiresAt.Unix(), a.ExpiresAt.Unix()) // what has no end comes last
+		}
+		return a.ExpiresAt.Compare(b.ExpiresAt)
+	})
+	return due, err
+}
+
+// SetDue moves the next look at a connection.
+func (s *Store) SetDue(ctx context.Context, id string, generation int64, at time.Time) error {
+	_, err := s.w.exec(ctx, "moving the next look", `
+		UPDATE connections SET due_at = $3 WHERE id = $1 AND generation = $2 AND status = 'active'`,
+		id, generation, micros(at))
 	return err
 }

@@ -35,9 +35,9 @@ func (w *world) spend(id string, epoch int64, spending string, ttl time.Duration
 
 func (w *world) release(id string, epoch int64, keep bool) {
 	w.t.Helper()
-	if err := w.ReleaseLease(w.t.Context(), id, epoch, keep); err != nil {
-		w.t.Fatal(err)
-	}
+	w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) {
+		return tx.ReleaseLease(ctx, id, epoch, vault.Release{KeepSpending: keep})
+	})
 }
 
 func (w *world) save(id string, generation, epoch int64, ch vault.CredentialChange) bool {

@@ -24,11 +24,17 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	// database/sql keeps no connections of its own here: the pool does.
 	db := stdlib.OpenDBFromPool(pool)
 	c := conn{db: db, d: postgresDialect()}
-	return &Store{
+	s := &Store{
 		reader: reader{c},
 		w:      c,
 		read:   db,
 		write:  db,
 		pool:   pool,
-	}, nil
+		log:    cfg.Log,
+	}
+	if err := s.measure(ctx); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
 }

@@ -33,6 +33,8 @@ type Store struct {
 	read, write *sql.DB
 	pool        *pgxpool.Pool            // Postgres only
 	hot         atomic.Pointer[sql.Stmt] // SQLite only
+	log         *slog.Logger
+	clock       clock
 }
 
 var _ vault.Store = (*Store)(nil)

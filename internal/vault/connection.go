@@ -79,6 +79,10 @@ type Connection struct {
 	// ReplacesID is set on a pending candidate that mends another connection
 	// once the host has redeemed it. Candidates are in no list.
 	ReplacesID string
+	// DueAt is when the connection is looked at next, to be renewed or verified.
+	DueAt time.Time
+	// Failures is how many refreshes have failed in a row.
+	Failures int
 	// PendingUntil is when an unredeemed connection is revoked.
 	PendingUntil time.Time
 }

@@ -13,6 +13,8 @@ type Environment struct {
 	CreatedAt time.Time
 	// Keyset is the environment's Tink keyset, wrapped by the master keyset.
 	Keyset []byte
+	// StrictReads asks for an audit entry for each read, written before the answer.
+	StrictReads bool
 }
 
 // DefaultEnvironment is the one that exists from the first start.

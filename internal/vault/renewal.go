@@ -37,7 +37,7 @@ func (v *Vault) ClaimRenewal(ctx context.Context, caller Caller, id string, gene
 	}
 	r, err := v.renewal(ctx, caller, row, ttl)
 	if err != nil || r == nil {
-		if ferr := v.store.ReleaseLease(ctx, id, row.Lease.Epoch, true); ferr != nil {
+		if ferr := v.releaseLease(ctx, id, row.Lease.Epoch, Release{KeepSpending: true}); ferr != nil {
 			v.log.Error("releasing lease", "connection", id, "error", ferr)
 		}
 	}
@@ -151,7 +151,7 @@ func (v *Vault) saveRenewal(ctx context.Context, caller Caller, r *Renewal, g *G
 // AbandonRenewal gives the lease back without a new credential; reason is a
 // stable word. uncertain says that the token may have been spent.
 func (v *Vault) AbandonRenewal(ctx context.Context, caller Caller, r *Renewal, reason string, uncertain bool) error {
-	if err := v.store.ReleaseLease(ctx, r.Connection.ID, r.epoch, uncertain || r.Uncertain); err != nil {
+	if err := v.releaseLease(ctx, r.Connection.ID, r.epoch, Release{KeepSpending: uncertain || r.Uncertain}); err != nil {
 		return fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
 	}
 	e := v.connectionEntry(caller, ActionRefreshFailed, &r.Connection)
@@ -165,10 +165,17 @@ func (v *Vault) CondemnRenewal(ctx context.Context, caller Caller, r *Renewal, r
 	if err != nil {
 		return false, err
 	}
-	if err := v.store.ReleaseLease(ctx, r.Connection.ID, r.epoch, false); err != nil {
+	if err := v.releaseLease(ctx, r.Connection.ID, r.epoch, Release{}); err != nil {
 		return condemned, fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
 	}
 	return condemned, nil
+}
+
+func (v *Vault) releaseLease(ctx context.Context, id string, epoch int64, r Release) error {
+	return v.store.Update(ctx, func(tx Tx) error {
+		_, err := tx.ReleaseLease(ctx, id, epoch, r)
+		return err
+	})
 }
 
 // RenewalState answers a connection and its lease to whoever waits for the

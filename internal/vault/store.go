@@ -42,6 +42,15 @@ type Lease struct {
 	Spending []byte
 }
 
+// Release is what a holder leaves behind when it gives a lease back.
+type Release struct {
+	// KeepSpending: the outcome of what was sent is not known.
+	KeepSpending bool
+	// Failed counts one more failure in a row and moves the next look to DueAt.
+	Failed bool
+	DueAt  time.Time
+}
+
 // CredentialChange is what changes together with the credential.
 type CredentialChange struct {
 	Credential       []byte
@@ -54,6 +63,9 @@ type CredentialChange struct {
 	ExpiresAt        time.Time
 	RefreshExpiresAt time.Time
 	Renewable        bool
+	// DueAt is when the connection is looked at next; zero: never. The failures
+	// in a row end with the change.
+	DueAt time.Time
 	// Refreshed sets last_refreshed_at; a link or reconnect leaves it.
 	Refreshed bool
 	// KeepLease saves in the middle of a renewal: the holder goes on.
@@ -200,8 +212,12 @@ type Tx interface {
 	// the change keeps it, and forgets what was being spent, if the row is of this generation and not revoked and, where epoch is not
 	// 0, the lease of that epoch is still the newest.
 	SaveCredential(ctx context.Context, id string, generation, epoch int64, ch CredentialChange) (bool, error)
+	// ReleaseLease ends the lease of that epoch and reports whether it was the
+	// newest.
+	ReleaseLease(ctx context.Context, id string, epoch int64, r Release) (bool, error)
 	// SetStatus changes status and reason of a connection that is not revoked,
-	// if it is of this generation. The time to be redeemed ends with pending.
+	// if it is of this generation. The time to be redeemed ends with pending;
+	// only an active or pending one is looked at again.
 	SetStatus(ctx context.Context, id string, generation int64, s Status, reason string, at time.Time) (bool, error)
 	// Revoke sets status revoked, erases both blobs, drops the lease and reports
 	// whether the connection was not revoked before.
@@ -217,6 +233,8 @@ type Tx interface {
 	DeleteConnection(ctx context.Context, id string) error
 
 	InsertAudit(ctx context.Context, e AuditEntry) error
+	// InsertEvent writes an event; its position comes later.
+	InsertEvent(ctx context.Context, e Event) error
 }
 
 // Store keeps rows. It sees ciphertext only and decides nothing; package store
@@ -245,9 +263,22 @@ type Store interface {
 	// NoteSpending records what the holder is about to send and makes the lease
 	// last ttl from now; false means that the lease is lost and nothing may be sent.
 	NoteSpending(ctx context.Context, id string, epoch int64, spending []byte, ttl time.Duration) (bool, error)
-	// ReleaseLease ends the lease of that epoch. Spending is kept where the
-	// outcome is not known.
-	ReleaseLease(ctx context.Context, id string, epoch int64, keepSpending bool) error
+	// ExtendLease makes the lease of that epoch last ttl from now, if it still is
+	// the newest and has not ended; false means that it is lost.
+	ExtendLease(ctx context.Context, id string, epoch int64, ttl time.Duration) (bool, error)
+	// ClaimDue takes up to limit active connections that are due and nobody
+	// holds a lease of, those that expire first first, and makes them due again
+	// after hold, should the process die that took them. Two replicas never get
+	// the same one. Time is the database's.
+	ClaimDue(ctx context.Context, limit int, hold time.Duration) ([]Connection, error)
+	// SetDue moves the next look at a connection, if it is of this generation.
+	// The zero time is never.
+	SetDue(ctx context.Context, id string, generation int64, at time.Time) error
+	// Announce tells the other replicas that a connection has changed. It is a
+	// hint that may get lost.
+	Announce(ctx context.Context, id string) error
+	// Listen calls heard for every announcement until ctx ends. It blocks.
+	Listen(ctx context.Context, heard func(id string)) error
 
 	// ClaimRevocations takes up to limit revocations that nobody has claimed since
 	// before, marks them claimed now and counts the try. Two replicas never get
