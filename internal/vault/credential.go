@@ -69,6 +69,9 @@ type Grant struct {
 	RefreshExpiresAt time.Time
 	// Renewable says that the scheme can renew this credential by itself.
 	Renewable bool
+	// VerifyEvery is how often the credential is verified at the provider though
+	// it has no end; 0: never.
+	VerifyEvery time.Duration
 	// HeldBaseURL is another API root than the one on record that the provider
 	// named on this occasion. It is audited, not followed.
 	HeldBaseURL string

@@ -50,6 +50,7 @@ func (v *Vault) newConnection(ctx context.Context, in Integration, method string
 		ExpiresAt:        micro(g.ExpiresAt),
 		RefreshExpiresAt: micro(g.RefreshExpiresAt),
 		Renewable:        g.Renewable,
+		DueAt:            micro(dueAt(g, v.now())),
 		CreatedAt:        v.now(),
 		UpdatedAt:        v.now(),
 		Tags:             maps.Clone(tags),
@@ -72,6 +73,7 @@ func (v *Vault) change(ctx context.Context, c *Connection, g *Grant) (Credential
 		ExpiresAt:        micro(g.ExpiresAt),
 		RefreshExpiresAt: micro(g.RefreshExpiresAt),
 		Renewable:        g.Renewable,
+		DueAt:            micro(dueAt(g, v.now())),
 		At:               v.now(),
 	}, err
 }

@@ -106,6 +106,7 @@ func (v *Vault) promote(ctx context.Context, tx Tx, caller Caller, candidate *Co
 		return Connection{}, err
 	}
 	ch.Method = candidate.Method
+	ch.DueAt = candidate.DueAt // the grant is gone that knew how often to verify
 	c, err := v.saveLocked(ctx, tx, caller, target, ch)
 	if err != nil {
 		return Connection{}, err
