@@ -51,6 +51,8 @@ type Call struct {
 	// Status is what was answered; 0 while under way, and where the
 	// connection was cut before a status line.
 	Status int
+	// Fault is what [Named] calls the fault that struck.
+	Fault string
 }
 
 // maxCalls bounds the request log; counters go on beyond it.
@@ -101,6 +103,19 @@ func (l *callLog) answered(c *Call, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.Status = status
+}
+
+// struck notes which fault a request met.
+func (l *callLog) struck(c *Call, fault string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.Fault = fault
+}
+
+func (l *callLog) faultOf(c *Call) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return c.Fault
 }
 
 func (l *callLog) count(e Endpoint) int {

@@ -53,6 +53,7 @@
 //	                                     ClickTime, everything in [TimeLogSettings]
 //	Faults().Next, Always, Clear         a [Fault] for the next n calls of an [Endpoint], or all
 //	TimeLog.Register                     OAuth clients
+//	TimeLog.Agree                        tokens without the flow
 //	TimeLog.DenyNext                     an error reply to the next authorize request
 //	TimeLog.Tamper, OnToken              one thing wrong in an id_token, a token answer or a reply
 //	TimeLog.RotateKeys                   a new signing key
@@ -66,12 +67,15 @@
 // Faults that leave the work undone: [Status], [Respond], [TooManyRequests],
 // [Redirect], [NotJSON], [Drop]. Faults that do the work: [Slow] and [Hang]
 // before it, [Late], [Withhold], [Cut], [Trickle], [Oversized] and [Rewrite]
-// after it; [Done] turns any of the former into one of the latter.
+// after it; [Done] turns any of the former into one of the latter. [Named] puts a
+// name into the books.
 //
 // # Books
 //
 //	Calls, Count, WaitCount, WaitIdle    what was asked, by endpoint, without secrets
 //	TimeLog.TokenCalls, RefreshCalls     the token endpoint's share
 //	TimeLog.Families, Reuses             refresh tokens issued, spent, reused, in flight at once
+//	TimeLog.Refreshes                    each refresh: spent or reused, answered or not, under which fault
+//	TimeLog.AccessToken                  whose an access token is, since when and until when it works
 //	Secrets                              every secret that exists or existed, for leak tests
 package sandbox

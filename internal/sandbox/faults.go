@@ -18,6 +18,19 @@ type Faults struct {
 	always []queued
 }
 
+// Named puts a name into the books of each call that the fault strikes.
+func Named(name string, fault Fault) Fault {
+	return func(next http.Handler) http.Handler {
+		h := fault(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if e, ok := entryOf(r); ok {
+				e.log.struck(e.call, name)
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+}
+
 type queued struct {
 	endpoint Endpoint
 	left     int

@@ -143,8 +143,22 @@ func (s *Service) observe(name func(*http.Request) Endpoint, outer func(http.Han
 		if outer != nil {
 			chain = outer(chain)
 		}
-		chain.ServeHTTP(sw, r)
+		chain.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), entryKey{}, &entry{s.calls, call})))
 	})
+}
+
+// entry is a request's own place in the log, for whatever goes around the
+// handler. It travels in the request's context.
+type entry struct {
+	log  *callLog
+	call *Call
+}
+
+type entryKey struct{}
+
+func entryOf(r *http.Request) (*entry, bool) {
+	e, ok := r.Context().Value(entryKey{}).(*entry)
+	return e, ok
 }
 
 // ServeHTTP reads the body, bounded, and goes to the route. The body is read

@@ -114,6 +114,7 @@ type TimeLog struct {
 	families []*family
 	refresh  map[string]*refreshToken
 	access   map[string]*accessToken
+	ledger   []*RefreshCall
 	tampers  []*tampering
 	denials  []denial
 }

@@ -30,7 +30,7 @@ func (t *TimeLog) bearer(h func(http.ResponseWriter, *http.Request, Account)) ht
 func (t *TimeLog) byAccessToken(token string) (Account, bool) {
 	t.mu.Lock()
 	a, ok := t.access[token]
-	dead := !ok || a.revoked || !t.now().Before(a.expires) || (a.family != nil && a.family.Revoked)
+	dead := !ok || !t.now().Before(a.end())
 	t.mu.Unlock()
 	if dead {
 		return Account{}, false

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -37,18 +36,34 @@ type family struct {
 	redirectURI string
 	expires     time.Time
 	inFlight    int
+	accessMade  int
 }
 
 type refreshToken struct {
 	family  *family
+	number  int
 	spentAt time.Time // zero: not spent
 }
 
 type accessToken struct {
-	grant   *grant
-	family  *family // nil without offline_access
-	expires time.Time
-	revoked bool
+	grant     *grant
+	family    *family // nil without offline_access
+	number    int     // in the family
+	issued    time.Time
+	expires   time.Time
+	revokedAt time.Time // zero: not revoked
+}
+
+// end is when the token stops working, as far as is known.
+func (a *accessToken) end() time.Time {
+	end := a.expires
+	if !a.revokedAt.IsZero() && a.revokedAt.Before(end) {
+		end = a.revokedAt
+	}
+	if a.family != nil && a.family.Revoked && a.family.RevokedAt.Before(end) {
+		end = a.family.RevokedAt
+	}
+	return end
 }
 
 // Family is the books on one line of refresh tokens.
@@ -74,6 +89,7 @@ type Family struct {
 	// "reuse", "client" (RFC 7009), "code_reuse" or "operator".
 	Revoked   bool
 	RevokedBy string
+	RevokedAt time.Time
 }
 
 // Families lists the books of all families, oldest first.
@@ -93,7 +109,7 @@ func (t *TimeLog) RevokeFamilies() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range t.families {
-		f.revoke("operator")
+		f.revoke("operator", t.now())
 	}
 }
 
@@ -103,13 +119,19 @@ func (t *TimeLog) ExpireAccessTokens() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range t.access {
-		a.revoked = true
+		a.revoke(t.now())
 	}
 }
 
-func (f *family) revoke(by string) {
+func (f *family) revoke(by string, at time.Time) {
 	if !f.Revoked {
-		f.Revoked, f.RevokedBy = true, by
+		f.Revoked, f.RevokedBy, f.RevokedAt = true, by, at
+	}
+}
+
+func (a *accessToken) revoke(at time.Time) {
+	if a.revokedAt.IsZero() {
+		a.revokedAt = at
 	}
 }
 
@@ -138,7 +160,7 @@ func (t *TimeLog) spendCode(client Client, value, redirectURI, verifier string) 
 	}
 	if c.spent { // RFC 6749 section 4.1.2: what it bought should be revoked
 		if c.family != nil && set.RevokeOnReuse {
-			c.family.revoke("code_reuse")
+			c.family.revoke("code_reuse", t.now())
 		}
 		return nil, nil, invalidGrant()
 	}
@@ -173,12 +195,13 @@ func (t *TimeLog) newFamily(g *grant, redirectURI string, life time.Duration) *f
 func (t *TimeLog) grow(f *family) {
 	f.Head = strings.ToUpper(randomHex(32))
 	f.Issued++
-	t.refresh[f.Head] = &refreshToken{family: f}
+	t.refresh[f.Head] = &refreshToken{family: f, number: f.Issued}
 	t.secrets.add(f.Head)
 }
 
-// spendRefresh uses a refresh token up and gives its family's next one.
-func (t *TimeLog) spendRefresh(client Client, value, redirectURI string) (*family, string, *tokenFault) {
+// spendRefresh uses a refresh token up and gives its family's next one. What
+// it does goes into the record of the call.
+func (t *TimeLog) spendRefresh(client Client, value, redirectURI string, rec *RefreshCall) (*family, string, *tokenFault) {
 	set := t.Settings()
 	now := t.now()
 	t.mu.Lock()
@@ -188,14 +211,15 @@ func (t *TimeLog) spendRefresh(client Client, value, redirectURI string) (*famil
 		return nil, "", invalidGrant()
 	}
 	f := tok.family
-	if f.redirectURI != redirectURI {
+	if !f.allowsRedirect(redirectURI) {
 		return nil, "", invalidGrant()
 	}
 	if !tok.spentAt.IsZero() {
 		f.Reused++
+		rec.Reused = true
 		if inGrace := now.Before(tok.spentAt.Add(set.ReuseGrace)); !inGrace {
 			if set.RevokeOnReuse {
-				f.revoke("reuse")
+				f.revoke("reuse", now)
 			}
 			return nil, "", invalidGrant()
 		}
@@ -204,11 +228,12 @@ func (t *TimeLog) spendRefresh(client Client, value, redirectURI string) (*famil
 	if f.Revoked || !now.Before(f.expires) || !ok || acc.Disabled {
 		return nil, "", invalidGrant()
 	}
+	rec.Granted = true
 	if set.ReusableRefresh {
 		return f, value, nil
 	}
 	if tok.spentAt.IsZero() {
-		tok.spentAt = now
+		tok.spentAt, rec.Spent = now, now
 		f.Spent++
 	} else if head := t.refresh[f.Head]; head.spentAt.IsZero() {
 		// Within the grace: the head that never arrived gives way.
@@ -217,37 +242,4 @@ func (t *TimeLog) spendRefresh(client Client, value, redirectURI string) (*famil
 	}
 	t.grow(f)
 	return f, f.Head, nil
-}
-
-// watchRefresh goes around the token endpoint, faults included, and keeps the
-// part of the books that only shows from outside: how many refreshes of a
-// family are under way, and whether the answer went out.
-func (t *TimeLog) watchRefresh(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t.mu.Lock()
-		tok, ok := t.refresh[r.PostForm.Get("refresh_token")]
-		if !ok {
-			t.mu.Unlock()
-			next.ServeHTTP(w, r)
-			return
-		}
-		f := tok.family
-		f.inFlight++
-		f.MaxInFlight = max(f.MaxInFlight, f.inFlight)
-		before := f.Head
-		t.mu.Unlock()
-
-		delivered := false
-		sw := &statusWriter{ResponseWriter: w}
-		defer func() {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			f.inFlight--
-			if f.Head != before {
-				f.Undelivered = !delivered
-			}
-		}()
-		next.ServeHTTP(sw, r)
-		delivered = sw.status == http.StatusOK && r.Context().Err() == nil
-	})
 }

@@ -46,7 +46,7 @@ func (t *TimeLog) token(w http.ResponseWriter, r *http.Request) {
 	case TimeLogExchange:
 		t.exchange(w, r.PostForm, client)
 	case TimeLogRefresh:
-		t.refreshGrant(w, r.PostForm, client)
+		t.refreshGrant(w, r, client)
 	default:
 		t.tokenError(w, &tokenFault{http.StatusBadRequest, "unsupported_grant_type", ""})
 	}
@@ -104,7 +104,8 @@ func (t *TimeLog) exchange(w http.ResponseWriter, form url.Values, client Client
 
 // refreshGrant wants redirect_uri again, as TimeLog documents it. A request
 // without it is refused before the refresh token is looked at.
-func (t *TimeLog) refreshGrant(w http.ResponseWriter, form url.Values, client Client) {
+func (t *TimeLog) refreshGrant(w http.ResponseWriter, r *http.Request, client Client) {
+	form := r.PostForm
 	switch {
 	case form.Get("refresh_token") == "":
 		t.tokenError(w, invalidRequest("refresh_token is missing"))
@@ -113,7 +114,7 @@ func (t *TimeLog) refreshGrant(w http.ResponseWriter, form url.Values, client Cl
 		t.tokenError(w, invalidRequest("redirect_uri is missing"))
 		return
 	}
-	f, next, fault := t.spendRefresh(client, form.Get("refresh_token"), form.Get("redirect_uri"))
+	f, next, fault := t.spendRefresh(client, form.Get("refresh_token"), form.Get("redirect_uri"), recordOf(r))
 	if fault != nil {
 		t.tokenError(w, fault)
 		return
@@ -241,7 +242,12 @@ func (t *TimeLog) newAccessToken(is issue) (string, error) {
 	t.secrets.add(value)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.access[value] = &accessToken{grant: is.grant, family: is.family, expires: expires}
+	a := &accessToken{grant: is.grant, family: is.family, issued: now, expires: expires}
+	if is.family != nil {
+		is.family.accessMade++
+		a.number = is.family.accessMade
+	}
+	t.access[value] = a
 	return value, nil
 }
 
@@ -275,10 +281,10 @@ func (t *TimeLog) revocation(w http.ResponseWriter, r *http.Request) {
 	}
 	t.mu.Lock()
 	if tok, ok := t.refresh[value]; ok && tok.family.ClientID == client.ID {
-		tok.family.revoke("client")
+		tok.family.revoke("client", t.now())
 	}
 	if a, ok := t.access[value]; ok && a.grant.client.ID == client.ID {
-		a.revoked = true
+		a.revoke(t.now())
 	}
 	t.mu.Unlock()
 	w.WriteHeader(http.StatusOK)
