@@ -195,7 +195,7 @@ func callFault(e *outbound.Error) *fault.Error {
 		return fault.Wrap(e, fault.ProviderRejected, "The provider's address is not one that may be called.")
 	case outbound.Redirected, outbound.TooLarge:
 		return fault.Wrap(e, fault.ProviderRejected, "The provider's answer cannot be used.")
-	case outbound.Unreachable, outbound.Untrusted, outbound.TimedOut, outbound.Canceled, outbound.Broken:
+	case outbound.Unreachable, outbound.Untrusted, outbound.TimedOut, outbound.Late, outbound.Canceled, outbound.Broken:
 	}
 	return unavailable(e)
 }

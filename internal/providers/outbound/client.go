@@ -96,6 +96,7 @@ func New(cfg Config) *Client {
 	c.once = transport()
 	c.once.Protocols.SetHTTP1(true)
 	c.once.DisableKeepAlives = true
+	c.once.DialContext = gated(dialer.DialContext)
 	return c
 }
 
@@ -193,8 +194,16 @@ func (c *Client) do(ctx context.Context, req *http.Request, limit int64, o call)
 
 	repeatable := repeatable(req.Method)
 	var gotConn, wroteHeaders atomic.Bool
+	var held atomic.Pointer[gate] // where the request has a time to be sent by
+	until, timed := sendBy(ctx)
 	req = outgoing(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { gotConn.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			gotConn.Store(true)
+			if g := gateOf(info.Conn); g != nil && timed {
+				g.until.Store(&until)
+				held.Store(g)
+			}
+		},
 		WroteHeaders: func() { wroteHeaders.Store(true) },
 	}), req)
 	transport := c.keep
@@ -209,6 +218,9 @@ func (c *Client) do(ctx context.Context, req *http.Request, limit int64, o call)
 		// left its buffer, and RoundTrip does not return before the writing
 		// has ended; HTTP/2 promises neither.
 		sent := wroteHeaders.Load() || repeatable && gotConn.Load()
+		if g := held.Load(); g != nil && g.late.Load() && !g.begun.Load() {
+			sent = false // it stayed in that buffer
+		}
 		return nil, classify(ctx, req, err, gotConn.Load(), sent)
 	}
 	defer func() { _ = resp.Body.Close() }()

@@ -8,7 +8,8 @@
 //
 // When a call fails, [Error] says whether the request can have reached the
 // provider ([NotSent], [Uncertain], [Answered]). Whoever spends one-time
-// credentials decides on that.
+// credentials decides on that. [WithSendBy] keeps a request from leaving when it
+// is too late for it.
 //
 // [Client.CheckURL], [Client.ParseURL], [Client.CheckRoot] and [HostAllowed]
 // are the rules for addresses that come from configuration or, worse, from a

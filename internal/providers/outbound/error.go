@@ -29,6 +29,8 @@ const (
 	// TimedOut is a deadline that passed while the provider had the request.
 	// A deadline that passed before that is Unreachable.
 	TimedOut Kind = "timeout"
+	// Late is a request that was not sent in time; see [WithSendBy].
+	Late Kind = "late"
 	// Canceled is a caller that gave up.
 	Canceled Kind = "canceled"
 	// Broken is a connection that broke, or an answer that is not HTTP.
@@ -110,13 +112,19 @@ func DeliveryOf(err error) Delivery {
 // classify makes an [Error] of what RoundTrip returned.
 func classify(ctx context.Context, req *http.Request, err error, connected, sent bool) *Error {
 	e := &Error{Host: host(req)}
+	late := errors.Is(err, errLate)
 	if sent {
 		e.Kind, e.Delivery, e.Err = kindOnWire(ctx, err), Uncertain, onWire(err)
+		if late {
+			e.Kind = Late
+		}
 		return e
 	}
 	e.Delivery, e.Err = NotSent, err
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case late:
+		e.Kind, e.Err = Late, errLate
 	case errors.Is(err, ErrForbiddenAddress):
 		e.Kind = Forbidden
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -145,7 +153,7 @@ func kindOnWire(ctx context.Context, err error) Kind {
 // onWire keeps of an error only what cannot quote the answer: net/http puts
 // malformed status and header lines into the text of its errors.
 func onWire(err error) error {
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
+	for _, known := range []error{errLate, context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, known) {
 			return known
 		}
