@@ -119,20 +119,17 @@ func marshal(body map[string]string) ([]byte, error) {
 	return b, nil
 }
 
-// retryAfter reads the header (RFC 9110 section 10.2.3); 0 where it is
-// missing, in the past or more than a day away.
+// retryAfter reads the header (RFC 9110 section 10.2.3): a day at most, and 0
+// where it is missing or in the past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	var d time.Duration
-	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil {
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
 		d = time.Duration(seconds) * time.Second
 	} else if at, err := http.ParseTime(v); err == nil {
 		d = at.Sub(now)
 	}
-	if d < 0 || d > 24*time.Hour {
-		return 0
-	}
-	return d
+	return min(max(d, 0), 24*time.Hour)
 }
 
 // roundTripper lets package oidc fetch documents with the outbound client.

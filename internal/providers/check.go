@@ -38,6 +38,7 @@ func (f *file) check(p *Provider) {
 	if p.Resolve != nil {
 		f.checkResolve(p)
 	}
+	f.checkVerifyEvery(p)
 	if len(p.Methods) == 0 {
 		f.fault("methods", "must list at least one method")
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -234,7 +235,7 @@ func (f *file) checkOAuth(m *Method, at string) {
 	if !slices.Contains([]ClientAuth{"", ClientAuthBasic, ClientAuthPost, ClientAuthNone}, o.RevocationAuth) {
 		f.fault(join(at, "revocation_auth"), "must be basic, post or none")
 	}
-	if o.DefaultExpiresIn < 0 || o.DefaultExpiresIn > 10*365*24*3600 {
+	if o.DefaultExpiresIn < 0 || o.DefaultExpiresIn > int(longestLife/time.Second) {
 		f.fault(join(at, "default_expires_in"), "must be a number of seconds, ten years at most")
 	}
 	if !slices.Contains([]Reuse{"", ReuseAllowed, ReuseGrace, ReuseReject, ReuseRevoke}, o.Reuse) {

@@ -86,7 +86,8 @@ type RefreshError struct {
 	Class RefreshClass
 	// Code is the provider's error code, or the check that failed; it may be empty.
 	Code string
-	// RetryAfter is when the provider wants to be asked again; 0 if not said.
+	// RetryAfter is when the provider wants to be asked again, an hour at most; 0
+	// if not said.
 	RetryAfter time.Duration
 	// Spent says that a one-time token may be used up although no answer tells.
 	Spent bool
@@ -109,6 +110,10 @@ func (e *RefreshError) Error() string {
 // Unwrap gives the cause.
 func (e *RefreshError) Unwrap() error { return e.Err }
 
+// longestPause is the longest Retry-After that is heeded. A provider that wants
+// more is asked once an hour; it may have changed its mind.
+const longestPause = time.Hour
+
 // refreshError classifies what stopped a refresh.
 func refreshError(err error) *RefreshError {
 	var (
@@ -120,14 +125,18 @@ func refreshError(err error) *RefreshError {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &token):
-		return &RefreshError{Class: tokenClass(token.Class), Code: token.Code, RetryAfter: token.RetryAfter, Spent: token.Spent(), Err: err}
+		e := &RefreshError{Class: tokenClass(token.Class), Code: token.Code, RetryAfter: min(token.RetryAfter, longestPause), Spent: token.Spent(), Err: err}
+		if errors.Is(err, ErrRefused) { // the client is the end user's own
+			e.Class = RefreshTerminal
+		}
+		return e
 	case errors.As(err, &rejection):
 		return &RefreshError{Class: RefreshIdentityChanged, Code: string(rejection.Check), Err: err}
 	case errors.Is(err, ErrRefused):
 		return &RefreshError{Class: RefreshTerminal, Code: ReasonRefused, Err: err}
 	}
 	f := asFault(err)
-	e := &RefreshError{Class: RefreshBroken, RetryAfter: f.RetryAfter, Err: err}
+	e := &RefreshError{Class: RefreshBroken, RetryAfter: min(f.RetryAfter, longestPause), Err: err}
 	switch {
 	case f.Kind == fault.ProviderUnavailable:
 		e.Class = RefreshTransient

@@ -56,14 +56,21 @@ const (
 
 func newFake(t *testing.T, provider string, hosts ...string) *fake {
 	t.Helper()
-	f := &fake{t: t, mux: http.NewServeMux(), clock: newClock()}
-	f.server = httptest.NewTLSServer(f.mux)
-	t.Cleanup(f.server.Close)
 	text, err := os.ReadFile("catalog/" + provider + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := string(text)
+	return newFakeOf(t, provider, string(text), hosts...)
+}
+
+// newFakeOf is a fake with a provider file of its own.
+func newFakeOf(t *testing.T, provider, file string, hosts ...string) *fake {
+	t.Helper()
+	f := &fake{t: t, mux: http.NewServeMux(), clock: newClock()}
+	f.server = httptest.NewUnstartedServer(f.mux)
+	f.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	f.server.StartTLS()
+	t.Cleanup(f.server.Close)
 	for _, host := range hosts {
 		file = strings.ReplaceAll(file, "https://"+host, f.server.URL)
 	}

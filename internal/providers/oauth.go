@@ -145,18 +145,11 @@ func (o *OAuth) shape(ofCode bool) tokenendpoint.Shape {
 // take puts the tokens of an answer into a grant. asked is when the request was
 // made: that is when a token's life is counted from.
 func (o *OAuth) take(g *vault.Grant, a *tokenendpoint.Answer, asked time.Time) {
+	g.ExpiresAt = o.accessEnd(a, asked)
+	g.RefreshExpiresAt = refreshEnd(a, g.Credential[vault.ValueRefreshToken], g.RefreshExpiresAt, asked)
 	g.Credential[vault.ValueAccessToken] = a.AccessToken
 	if !a.RefreshToken.IsZero() {
 		g.Credential[vault.ValueRefreshToken] = a.RefreshToken
-	}
-	g.ExpiresAt = time.Time{}
-	if end, ok := a.ExpiresIn.From(asked); ok {
-		g.ExpiresAt = end
-	} else if d := o.defaultExpiry(); d > 0 {
-		g.ExpiresAt = asked.Add(d)
-	}
-	if end, ok := a.RefreshExpiresIn.From(asked); ok {
-		g.RefreshExpiresAt = end
 	}
 	if a.HasScope {
 		g.Scopes = a.Scopes

@@ -37,8 +37,8 @@ type OAuth struct {
 	// RefreshWithRedirectURI sends redirect_uri with a refresh, as IdentityServer
 	// of TimeLog wants.
 	RefreshWithRedirectURI bool `yaml:"refresh_with_redirect_uri"`
-	// DefaultExpiresIn is the life of an access token in seconds, where the
-	// answer does not say; 0 means not known.
+	// DefaultExpiresIn is the life of an access token in seconds, where neither
+	// the answer nor the token says; 0 means not known.
 	DefaultExpiresIn int `yaml:"default_expires_in"`
 	// Reuse is what a spent refresh token does at the provider.
 	Reuse Reuse `yaml:"reuse"`

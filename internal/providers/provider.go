@@ -22,6 +22,9 @@ type Provider struct {
 	Verify *Verify `yaml:"verify"`
 	// Resolve asks the provider where this account's API is.
 	Resolve *Resolve `yaml:"resolve"`
+	// VerifyEvery is how often a credential that has no end is verified; a day
+	// where the file says nothing.
+	VerifyEvery Every `yaml:"verify_every"`
 	// DisconnectHint says how an end user takes the access back by hand. It is
 	// shown where the provider cannot be told.
 	DisconnectHint string   `yaml:"disconnect_hint"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/claviger/claviger/internal/providers/tokenendpoint"
 	"github.com/claviger/claviger/internal/vault"
@@ -53,6 +54,7 @@ func (clientScheme) obtain(ctx context.Context, s *Service, t target, values vau
 	o.take(&g, answer, asked)
 	// RFC 6749 section 4.4.3: there should be none, and it is of no use here.
 	delete(g.Credential, vault.ValueRefreshToken)
+	g.RefreshExpiresAt = time.Time{}
 	g.Renewable = true
 	return g, nil
 }

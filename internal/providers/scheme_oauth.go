@@ -29,7 +29,7 @@ func (codeScheme) authorization(_ target, c vault.Credential) ([]vault.Header, e
 
 // readyMade takes tokens from elsewhere. Without an access token there are no
 // headers until somebody refreshes, so one is wanted.
-func (codeScheme) readyMade(_ *Service, t target, c vault.Credential) (vault.Grant, bool, error) {
+func (codeScheme) readyMade(s *Service, t target, c vault.Credential) (vault.Grant, bool, error) {
 	var faults []fault.Field
 	for _, name := range c.Names() {
 		if !t.learnt(name) && !slices.Contains([]string{vault.ValueAccessToken, vault.ValueRefreshToken, valueExpiresAt}, name) {
@@ -49,6 +49,9 @@ func (codeScheme) readyMade(_ *Service, t target, c vault.Credential) (vault.Gra
 			faults = append(faults, fault.Field{Pointer: valueExpiresAt, Detail: "Give the time as in 2027-03-31T12:00:00Z."})
 		}
 		g.ExpiresAt = end.UTC()
+	} else {
+		// Over already, perhaps: then it is not handed out, but renewed.
+		g.ExpiresAt = tokenEnd(g.Credential[vault.ValueAccessToken], s.now())
 	}
 	if len(faults) > 0 {
 		return vault.Grant{}, false, fault.InvalidFields(faults...)
@@ -100,7 +103,7 @@ func (x codeScheme) refresh(ctx context.Context, s *Service, t target, conn vaul
 	}
 	r := &Renewal{}
 	if err != nil || t.mayFail(answer) {
-		r.Rescue = s.rescue(ctx, t, conn, c, answer)
+		r.Rescue = s.rescue(ctx, t, conn, c, answer, asked)
 	}
 	r.finish = func(ctx context.Context) (vault.Grant, error) {
 		if err != nil {
@@ -132,13 +135,14 @@ func (t target) mayFail(a *tokenendpoint.Answer) bool {
 
 // rescue is the grant as it was, but for the refresh token; nil where that has
 // not changed either.
-func (s *Service) rescue(ctx context.Context, t target, conn vault.Connection, c vault.Credential, a *tokenendpoint.Answer) *vault.Grant {
-	if a.RefreshToken.IsZero() || a.RefreshToken.Equal(c[vault.ValueRefreshToken]) {
+func (s *Service) rescue(ctx context.Context, t target, conn vault.Connection, c vault.Credential, a *tokenendpoint.Answer, asked time.Time) *vault.Grant {
+	sent := c[vault.ValueRefreshToken]
+	if a.RefreshToken.IsZero() || a.RefreshToken.Equal(sent) {
 		return nil
 	}
 	g := vault.Grant{
 		Credential: maps.Clone(c), Account: conn.Account, BaseURL: conn.BaseURL, Scopes: conn.Scopes,
-		ExpiresAt: conn.ExpiresAt, RefreshExpiresAt: conn.RefreshExpiresAt, Renewable: true,
+		ExpiresAt: conn.ExpiresAt, RefreshExpiresAt: refreshEnd(a, sent, conn.RefreshExpiresAt, asked), Renewable: true,
 	}
 	g.Credential[vault.ValueRefreshToken] = a.RefreshToken
 	old, err := s.settle(ctx, t, g, false)

@@ -2,8 +2,6 @@ package providers
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -80,7 +78,7 @@ func findCookie(h http.Header, names []string) *http.Cookie {
 // is read for the time alone; whoever forged it would only have us sign
 // in again sooner or later.
 func sessionEnd(c *http.Cookie, now time.Time) time.Time {
-	end := jwtExpiry(c.Value)
+	end, _ := jwtTimes(c.Value)
 	switch {
 	case !end.IsZero():
 	case c.MaxAge > int(maxSession/time.Second):
@@ -93,26 +91,6 @@ func sessionEnd(c *http.Cookie, now time.Time) time.Time {
 		return time.Time{}
 	}
 	return end.UTC()
-}
-
-// jwtExpiry is the exp of a compact JWS, zero where there is none to be read.
-func jwtExpiry(token string) time.Time {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return time.Time{}
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return time.Time{}
-	}
-	var claims struct {
-		Expiry float64 `json:"exp"`
-	}
-	// 253402300799 is the end of the year 9999.
-	if json.Unmarshal(payload, &claims) != nil || claims.Expiry <= 0 || claims.Expiry > 253402300799 {
-		return time.Time{}
-	}
-	return time.Unix(int64(claims.Expiry), 0)
 }
 
 // readyMade takes a session that somebody else began.

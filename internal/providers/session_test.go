@@ -71,11 +71,11 @@ func TestRetryAfter(t *testing.T) {
 		"30":                            30 * time.Second,
 		"-5":                            0,
 		"soon":                          0,
-		"86401":                         0,
+		"86401":                         24 * time.Hour,
 		"99999999999999":                0,
 		"Sun, 01 Mar 2026 12:01:00 GMT": time.Minute,
 		"Sun, 01 Mar 2026 11:59:00 GMT": 0,
-		"Sun, 01 Mar 2099 12:00:00 GMT": 0,
+		"Sun, 01 Mar 2099 12:00:00 GMT": 24 * time.Hour,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)

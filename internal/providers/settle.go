@@ -19,7 +19,7 @@ import (
 const maxLabel = 256
 
 // settle completes a grant that has a credential: where the account's API is,
-// whose account it is, and the headers. With ask the provider is asked, which
+// whose account it is, the headers, and how often to verify it. With ask the provider is asked, which
 // verifies the credential; what it does not say stays as it was.
 func (s *Service) settle(ctx context.Context, t target, g vault.Grant, ask bool) (vault.Grant, error) {
 	auth, err := schemeOf(t.method.Scheme).authorization(t, g.Credential)
@@ -60,6 +60,9 @@ func (s *Service) settle(ctx context.Context, t target, g vault.Grant, ask bool)
 	g.Headers, err = t.withRequestHeaders(auth, g.Credential, false)
 	if err != nil {
 		return vault.Grant{}, err
+	}
+	if g.ExpiresAt.IsZero() {
+		g.VerifyEvery = t.verifyEvery()
 	}
 	return g, nil
 }

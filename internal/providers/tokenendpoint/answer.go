@@ -21,6 +21,9 @@ type Answer struct {
 	ExpiresIn Lifetime
 	// RefreshExpiresIn is the life of the refresh token.
 	RefreshExpiresIn Lifetime
+	// RefreshEndless says that the answer has 0 for it, which is how Keycloak
+	// says that an offline token has no end.
+	RefreshEndless bool
 	// Scopes is what was granted. If HasScope is false the answer does not
 	// say, which means: as asked for (RFC 6749, 5.1).
 	Scopes   []string

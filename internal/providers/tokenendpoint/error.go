@@ -119,7 +119,13 @@ func classOf(status int, code string, s Shape) Class {
 		return Transient // a server in trouble is no judge of grants
 	case code == "invalid_grant", slices.Contains(s.TerminalCodes, code) && code != "":
 		return Terminal
-	case code == "invalid_client", code == "unauthorized_client",
+	case code == "invalid_client",
+		// RFC 6749, 5.2: the client "is not authorized to use this authorization
+		// grant type", which is said of the client and of no grant. Keycloak
+		// says it to a wrong client secret. One change at the provider would
+		// condemn every connection; a provider that means the grant by it has
+		// it among its terminal codes.
+		code == "unauthorized_client",
 		slices.Contains(s.ClientFaultCodes, code) && code != "":
 		return ClientFault
 	case code == "temporarily_unavailable", code == "server_error", code == "slow_down":

@@ -123,9 +123,16 @@ func (s Shape) judge(doc *document) (*Answer, []string, error) {
 		return l
 	}
 	a.ExpiresIn = lifetime("expires_in")
-	if a.RefreshExpiresIn = lifetime("refresh_token_expires_in"); !a.RefreshExpiresIn.Known() {
-		a.RefreshExpiresIn = lifetime("refresh_expires_in") // Keycloak's name for it
+	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in"} { // the latter is Keycloak's
+		switch {
+		case a.RefreshExpiresIn.Known():
+		case m[name].isZero():
+			a.RefreshEndless = true
+		default:
+			a.RefreshExpiresIn = lifetime(name)
+		}
 	}
+	a.RefreshEndless = a.RefreshEndless && !a.RefreshExpiresIn.Known()
 	if v := m["scope"]; !v.absent() {
 		if a.Scopes, a.HasScope = v.scopes(s.ScopeSeparator); !a.HasScope {
 			odd = append(odd, "scope is neither a string nor a list of strings")
@@ -180,6 +187,15 @@ func (v value) lifetime() Lifetime {
 		return 0
 	}
 	return seconds(v.text)
+}
+
+// isZero reports whether the value is the number 0, in text or not.
+func (v value) isZero() bool {
+	if v.kind != kindString && v.kind != kindNumber {
+		return false
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(v.text), 64)
+	return err == nil && f == 0
 }
 
 // seconds reads "3600", "3600.0" and "1e3"; 0 for all that is no lifetime.

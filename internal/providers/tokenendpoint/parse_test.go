@@ -16,6 +16,7 @@ import (
 type plain struct {
 	Access, Refresh, ID, Type string
 	Expires, RefreshExpires   time.Duration
+	RefreshEndless            bool
 	Scopes                    []string
 	HasScope                  bool
 }
@@ -26,7 +27,7 @@ func reveal(a *tokenendpoint.Answer) *plain {
 	}
 	return &plain{
 		Access: a.AccessToken.Reveal(), Refresh: a.RefreshToken.Reveal(), ID: a.IDToken.Reveal(), Type: a.TokenType,
-		Expires: time.Duration(a.ExpiresIn), RefreshExpires: time.Duration(a.RefreshExpiresIn),
+		Expires: time.Duration(a.ExpiresIn), RefreshExpires: time.Duration(a.RefreshExpiresIn), RefreshEndless: a.RefreshEndless,
 		Scopes: a.Scopes, HasScope: a.HasScope,
 	}
 }
@@ -121,7 +122,7 @@ func TestParseTakesSuccesses(t *testing.T) {
 		{
 			name: "Keycloak's zero for an offline token", contentType: asJSON,
 			body: `{"access_token":"a","token_type":"Bearer","refresh_token":"r","refresh_expires_in":0}`,
-			want: plain{Access: "a", Type: "Bearer", Refresh: "r"},
+			want: plain{Access: "a", Type: "Bearer", Refresh: "r", RefreshEndless: true},
 		},
 		{
 			name: "Slack's user token", contentType: asJSON, shape: slack,
