@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/term"
@@ -33,6 +34,7 @@ type broker struct {
 	keyset    *vault.Keyset
 	vault     *vault.Vault
 	providers *providers.Service
+	spool     *refresh.Spool
 	engine    *refresh.Engine
 	outbound  *outbound.Client
 }
@@ -52,7 +54,7 @@ func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, 
 	if err := prepareSchema(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	if b.store, err = store.Open(ctx, store.Config{URL: cfg.databaseURL(), Log: log}); err != nil {
+	if b.store, err = store.Open(ctx, store.Config{URL: cfg.databaseURL(), Log: log, Now: wallClock}); err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
 	catalog, err := loadCatalog(cfg)
@@ -60,16 +62,22 @@ func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, 
 		return nil, err
 	}
 	b.outbound = outbound.New(outbound.Config{Allow: cfg.OutboundAllow, Log: log})
-	b.providers = providers.New(providers.Config{Catalog: catalog, HTTP: b.outbound, PublicURL: cfg.PublicURL, Log: log})
+	b.providers = providers.New(providers.Config{Catalog: catalog, HTTP: b.outbound, PublicURL: cfg.PublicURL, Now: b.store.Now, Log: log})
 	b.vault = vault.New(vault.Config{
 		Store: b.store, Keyset: b.keyset,
 		CheckIntegration: b.providers.CheckIntegration, TellProvider: b.providers.Revoke,
-		ReturnURLs: cfg.ReturnURLs, Log: log,
+		ReturnURLs: cfg.ReturnURLs, Now: b.store.Now, Log: log,
 	})
 	if err := b.vault.CheckKeyset(ctx); err != nil {
 		return nil, err
 	}
-	b.engine = refresh.New(refresh.Config{Vault: b.vault, Providers: b.providers, Owner: processName(), Log: log})
+	if b.spool, err = openSpool(cfg, b.vault, log); err != nil {
+		return nil, err
+	}
+	b.engine = refresh.New(refresh.Config{
+		Vault: b.vault, Providers: b.providers, Owner: processName(), Spool: b.spool,
+		Rate: cfg.RefreshRate, PerHost: cfg.RefreshPerHost, Now: b.store.Now, Log: log,
+	})
 	return b, nil
 }
 
@@ -89,7 +97,7 @@ func (b *broker) close() {
 func (b *broker) handler() (*echo.Echo, error) {
 	e, err := httpd.New(httpd.Config{
 		Log: b.log, PublicURL: b.cfg.PublicURL, TrustedProxies: b.cfg.TrustedProxies,
-		Checks: []httpd.Check{{Name: "database", Func: b.store.Ping}, {Name: "keyset", Func: b.vault.Ready}},
+		Checks: []httpd.Check{{Name: "database", Func: b.store.Ping}, {Name: "keyset", Func: b.vault.Ready}, {Name: "spool", Func: b.spool.Check}},
 	})
 	if err != nil {
 		return nil, err
@@ -100,7 +108,7 @@ func (b *broker) handler() (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin.New(admin.Config{Vault: b.vault, Providers: b.providers, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys}).Mount(e)
+	admin.New(admin.Config{Vault: b.vault, Providers: b.providers, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys, Now: b.store.Now}).Mount(e)
 	return e, nil
 }
 
@@ -111,10 +119,18 @@ func (b *broker) serve(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		return err
 	}
+	b.engine.Replay(ctx)
+	b.noteSpool(ctx)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	flushed := make(chan error, 1)
 	go func() { flushed <- b.vault.Run(background) }()
+	go b.store.KeepTime(background)
+	ahead, rest := context.WithCancel(background)
+	defer rest()
+	var refreshing sync.WaitGroup
+	refreshing.Go(func() { b.engine.Run(ahead) })
+	defer context.AfterFunc(ctx, rest)() // nothing new is begun for its own sake
 	defer context.AfterFunc(ctx, b.vault.StopWaiting)()
 
 	err = httpd.Serve(ctx, httpd.NewServer(e, b.log), ln, httpd.DrainTime)
@@ -122,6 +138,7 @@ func (b *broker) serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	err = errors.Join(err, b.engine.Close(drained))
 	stop()
+	refreshing.Wait()
 	return errors.Join(err, <-flushed)
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -37,6 +38,10 @@ type config struct {
 	AppName       string
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// RefreshRate is how many connections a second this process refreshes ahead
+	// of time, RefreshPerHost how many at a time at one provider.
+	RefreshRate    float64
+	RefreshPerHost int
 	LogLevel       slog.Level
 	LogFormat      string // text, json, or empty: by the terminal
 
@@ -107,6 +112,18 @@ func settings() []setting {
 		}},
 		{name: "APP_NAME", usage: "who asks, as the connect pages name it; the host of the return URL if empty", apply: func(c *config, v string) error {
 			c.AppName = v
+			return nil
+		}},
+		{name: "REFRESH_RATE", def: "50", usage: "how many connections a second this process refreshes ahead of time, at most", apply: func(c *config, v string) (err error) {
+			if c.RefreshRate, err = strconv.ParseFloat(v, 64); err != nil || !(c.RefreshRate > 0 && c.RefreshRate <= 10_000) {
+				return errors.New("must be a number above 0, at most 10000")
+			}
+			return nil
+		}},
+		{name: "REFRESH_PER_HOST", def: "8", usage: "how many of them one provider host gets at a time", apply: func(c *config, v string) (err error) {
+			if c.RefreshPerHost, err = strconv.Atoi(v); err != nil || c.RefreshPerHost < 1 || c.RefreshPerHost > 1000 {
+				return errors.New("must be a whole number from 1 to 1000")
+			}
 			return nil
 		}},
 		{name: "LOG_LEVEL", def: "info", usage: "debug, info, warn or error", apply: func(c *config, v string) error {

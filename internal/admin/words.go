@@ -25,6 +25,7 @@ var actions = [...]struct {
 	{vault.ActionConnectionRefreshed, "Credential refreshed"},
 	{vault.ActionConnectionVerified, "Credential verified"},
 	{vault.ActionRefreshFailed, "Refresh failed"},
+	{vault.ActionRefreshUncertain, "Refresh tried again, its outcome was lost"},
 	{vault.ActionRefreshRescued, "Refresh token saved"},
 	{vault.ActionConnectionCondemned, "Reconnect required"},
 	{vault.ActionBaseURLChanged, "Another API root than before"},

@@ -333,6 +333,16 @@ func TestRejected(t *testing.T) {
 		}
 		_, err = b.Rejected(t.Context(), b.caller, c.ID, now.Generation+1)
 		wantKind(t, err, fault.Invalid)
+		// What was refreshed a moment ago is not worn out by a caller in a loop,
+		// on whichever replica.
+		_, err = b.other.Rejected(t.Context(), b.caller, c.ID, now.Generation)
+		wantKind(t, err, fault.RateLimited)
+		b.clock.pass(minute)
+		again, err = b.other.Rejected(t.Context(), b.caller, c.ID, now.Generation)
+		must(t, err)
+		if again.Generation <= now.Generation {
+			t.Error("was not refreshed")
+		}
 	})
 }
 
@@ -344,7 +354,11 @@ func TestRejectedToken(t *testing.T) {
 		if now.Status != vault.StatusActive {
 			t.Errorf("condemned although Toggl honours it: %s", now.StatusReason)
 		}
+		// Whoever says it again is answered by what Toggl has just said.
 		b.sandbox.Toggl().Faults().Next(sandbox.TogglMe, 1, sandbox.Status(502))
+		_, err = b.Rejected(t.Context(), b.caller, c.ID, 1)
+		must(t, err)
+		b.clock.pass(minute)
 		_, err = b.Rejected(t.Context(), b.caller, c.ID, 1)
 		wantKind(t, err, fault.ProviderUnavailable)
 		if _, err := b.sandbox.Toggl().Accounts().ResetToken(sandbox.AdaEmail); err != nil {

@@ -1,6 +1,7 @@
 package refresh_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -107,7 +108,7 @@ func (b *bench) open(t *testing.T) replica {
 		Store: b.db.Open(t), Keyset: b.keyset, Now: b.clock.Now,
 		CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke,
 	})
-	e := refresh.New(refresh.Config{Vault: v, Providers: service, Owner: t.Name(), Now: b.clock.Now})
+	e := refresh.New(refresh.Config{Vault: v, Providers: service, Owner: t.Name(), Now: b.clock.Now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if err := e.Close(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Error(err)

@@ -1,21 +1,14 @@
 package refresh
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/claviger/claviger/internal/fault"
 )
 
-// How long a connection rests after failures that pass: full jitter below a
-// ceiling that doubles.
-const (
-	firstPause  = time.Second
-	longestRest = time.Minute
-	// maxPauses bounds the memory; beyond it what is over is forgotten first.
-	maxPauses = 100_000
-)
+// maxPauses bounds the memory; beyond it what is over is forgotten first.
+const maxPauses = 100_000
 
 // pauses remembers, for this process only, which connections are not worth
 // asking about right now, and whose tokens live shorter than callers wish.
@@ -26,10 +19,12 @@ type pauses struct {
 
 type pause struct {
 	until    time.Time
-	failures int
 	err      *fault.Error
 	life     time.Duration
 	lifeEnds time.Time
+	// verified is when the provider last honoured a generation.
+	verified   time.Time
+	generation int64
 }
 
 func newPauses() *pauses { return &pauses{by: map[string]*pause{}} }
@@ -50,16 +45,12 @@ func (p *pauses) of(id string, now time.Time) *pause {
 	return x
 }
 
-// failed notes a failure that passes. err is what readers get meanwhile.
-func (p *pauses) failed(id string, now time.Time, err *fault.Error) *fault.Error {
+// failed notes that a connection rests, and what readers get meanwhile.
+func (p *pauses) failed(id string, now time.Time, rest time.Duration, err *fault.Error) *fault.Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x := p.of(id, now)
-	ceiling := min(longestRest, firstPause<<min(x.failures, 10))
-	rest := max(err.RetryAfter, time.Duration(rand.Int64N(int64(ceiling))))
-	x.failures++
-	x.until = now.Add(rest)
-	x.err = err
+	x.until, x.err = now.Add(rest), err
 	return err.After(max(rest, time.Second))
 }
 
@@ -80,7 +71,7 @@ func (p *pauses) over(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if x := p.by[id]; x != nil {
-		x.failures, x.err, x.until = 0, nil, time.Time{}
+		x.err, x.until = nil, time.Time{}
 	}
 }
 
@@ -101,4 +92,19 @@ func (p *pauses) life(id string, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	return x.life, true
+}
+
+// verified notes that the provider honours a generation.
+func (p *pauses) verified(id string, generation int64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := p.of(id, now)
+	x.verified, x.generation = now, generation
+}
+
+func (p *pauses) verifiedSince(id string, generation int64, since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := p.by[id]
+	return x != nil && x.generation == generation && x.verified.After(since)
 }

@@ -2,7 +2,6 @@ package refresh
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -99,11 +98,9 @@ func OpenSpool(cfg SpoolConfig) (*Spool, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // made when it is needed
 	case err != nil:
-		cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, "the spool cannot be used",
-			slog.String("dir", cfg.Dir), slog.String("error", err.Error()))
+		cfg.Log.Warn("the spool cannot be used", "dir", cfg.Dir, "error", err)
 	case kept > 0:
-		cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, "renewed credentials wait in the spool to be saved",
-			slog.String("dir", cfg.Dir), slog.Int("count", kept))
+		cfg.Log.Warn("renewed credentials wait in the spool to be saved", "dir", cfg.Dir, "count", kept)
 	}
 	return s, nil
 }

@@ -11,7 +11,10 @@ const measureEvery = 30 * time.Second
 
 // clock is the database's, carried on by this machine's monotonic one: replicas
 // whose own clocks are wrong agree on what has expired.
-type clock struct{ last atomic.Pointer[reading] }
+type clock struct {
+	wall func() time.Time
+	last atomic.Pointer[reading] // nil where the database's is this machine's
+}
 
 type reading struct {
 	database time.Time
@@ -21,7 +24,7 @@ type reading struct {
 func (c *clock) now() time.Time {
 	r := c.last.Load()
 	if r == nil {
-		return time.Now()
+		return c.wall()
 	}
 	return r.database.Add(time.Since(r.local))
 }

@@ -185,7 +185,7 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 		SET generation = generation + 1, credential = $4, answer = $5, status = $6, status_reason = $7, base_url = $8,
 		    account_id = $9, account_label = $10, scopes = $11, expires_at = $12, refresh_expires_at = $13, renewable = $14,
 		    last_refreshed_at = coalesce($15, last_refreshed_at), method = coalesce($16, method), updated_at = $17,
-		    due_at = $19, failures = 0,
+		    due_at = $19, failures = CASE WHEN $18 THEN failures ELSE 0 END,
 		    pending_until = CASE WHEN $6 = 'pending' THEN pending_until END,
 		    lease_owner = CASE WHEN $18 THEN lease_owner END, lease_until = CASE WHEN $18 THEN lease_until END, lease_spending = NULL
 		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND (lease_epoch = $3 OR $3 = 0)`,

@@ -66,7 +66,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"spending":                   func() error { _, err := shown.NoteSpending(ctx, row.ID, 9, []byte("x"), time.Second); return err },
 			"release":                    func() error { _, err := tx.ReleaseLease(ctx, row.ID, 9, vault.Release{}); return err },
 			"extension":                  func() error { _, err := shown.ExtendLease(ctx, row.ID, 9, time.Second); return err },
-			"due":                        func() error { _, err := shown.ClaimDue(ctx, 10, time.Second); return err },
+			"due":                        func() error { _, err := shown.ClaimDue(ctx, 10, time.Second, []string{"a"}); return err },
 			"next look":                  func() error { return shown.SetDue(ctx, row.ID, 9, noon) },
 			"patch":                      func() error { return tx.UpdateConnection(ctx, row.ID, vault.ConnectionPatch{Tags: &row.Tags}, noon) },
 			"delete":                     func() error { return tx.DeleteConnection(ctx, w.connect().ID) },

@@ -3,7 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -43,22 +45,31 @@ func (t tx) ReleaseLease(ctx context.Context, id string, epoch int64, r vault.Re
 		UPDATE connections
 		SET lease_owner = NULL, lease_until = NULL, lease_spending = CASE WHEN $3 THEN lease_spending END,
 		    failures = failures + CASE WHEN $4 THEN 1 ELSE 0 END,
-		    due_at = CASE WHEN $4 AND status IN ('active', 'pending') THEN $5 ELSE due_at END
+		    due_at = CASE WHEN status IN ('active', 'pending') THEN coalesce($5, due_at) END
 		WHERE id = $1 AND lease_epoch = $2`,
 		id, epoch, r.KeepSpending, r.Failed, micros(r.DueAt))
 }
 
 // ClaimDue moves the rows it takes out of the way of the other replicas, and
 // back into it should this one die.
-func (s *Store) ClaimDue(ctx context.Context, limit int, hold time.Duration) ([]vault.Connection, error) {
-	due, err := many(ctx, s.w, "claiming due connections", scanConnection, `
-		UPDATE connections SET due_at = `+s.d.now+` + $2
-		WHERE id IN (
-			SELECT id FROM connections
-			WHERE due_at <= `+s.d.now+` AND status = 'active' AND (lease_until IS NULL OR lease_until <= `+s.d.now+`)
-			ORDER BY expires_at NULLS LAST LIMIT $1`+s.d.skipLocked+`)
+func (s *Store) ClaimDue(ctx context.Context, limit int, hold time.Duration, skip []string) ([]vault.Connection, error) {
+	var w where
+	w.and("due_at <= " + s.d.now)
+	w.and("status = 'active'")
+	w.and("(lease_until IS NULL OR lease_until <= " + s.d.now + ")")
+	if len(skip) > 0 {
+		args := make([]any, len(skip))
+		for i, id := range skip {
+			args[i] = id
+		}
+		w.and("integration_id NOT IN (?"+strings.Repeat(", ?", len(skip)-1)+")", args...)
+	}
+	args := append(w.args, limit, hold.Microseconds())
+	due, err := many(ctx, s.w, "claiming due connections", scanConnection, fmt.Sprintf(`
+		UPDATE connections SET due_at = `+s.d.now+` + $%d
+		WHERE id IN (SELECT id FROM connections%s ORDER BY expires_at NULLS LAST LIMIT $%d%s)
 		RETURNING `+connectionColumns,
-		limit, hold.Microseconds())
+		len(args), w.sql.String(), len(args)-1, s.d.skipLocked), args...)
 	slices.SortFunc(due, func(a, b vault.Connection) int {
 		if a.ExpiresAt.IsZero() != b.ExpiresAt.IsZero() {
 			return cmp.Compare(b.ExpiresAt.Unix(), a.ExpiresAt.Unix()) // what has no end comes last

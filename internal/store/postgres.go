@@ -31,6 +31,7 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 		write:  db,
 		pool:   pool,
 		log:    cfg.Log,
+		clock:  clock{wall: cfg.Now},
 	}
 	if err := s.measure(ctx); err != nil {
 		_ = s.Close()

@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	if err := prepareFile(cfg.Log, path); err != nil {
 		return nil, err
 	}
-	s := &Store{log: cfg.Log}
+	s := &Store{log: cfg.Log, clock: clock{wall: cfg.Now}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeAll(s.read, s.write))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -22,6 +23,9 @@ type Config struct {
 	URL string
 	// Log is for what an operator should know. Required.
 	Log *slog.Logger
+	// Now is this machine's clock; time.Now where nil. [Store.Now] goes by the
+	// database's where that is another one.
+	Now func() time.Time
 }
 
 // Store is [vault.Store] on SQLite or Postgres. It is safe for concurrent use.
@@ -45,6 +49,9 @@ type reader struct{ conn }
 // Open connects to the database. It does not touch the schema: that is for a
 // [Migrator]. The caller closes the store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	where, err := locate(cfg.URL)
 	if err != nil {
 		return nil, err

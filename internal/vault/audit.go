@@ -29,6 +29,7 @@ const (
 	ActionConnectionVerified  Action = "connection.verified"
 	ActionRefreshRescued      Action = "connection.refresh_token_saved"
 	ActionRefreshFailed       Action = "connection.refresh_failed"
+	ActionRefreshUncertain    Action = "connection.refresh_uncertain"
 	ActionConnectionCondemned Action = "connection.reconnect_required"
 	ActionConnectionRevoked   Action = "connection.revoked"
 	ActionConnectionDeleted   Action = "connection.deleted"

@@ -32,15 +32,9 @@ func TestDueFromTheStart(t *testing.T) {
 		b.pass(30 * time.Minute)
 		r := b.claim(t, b.connection(t, c.ID), time.Minute)
 		rescue := grant("r2", b.connection(t, c.ID).ExpiresAt)
-		saved, err := b.RescueRenewal(t.Context(), b.system(), r, rescue)
-		if err != nil || !saved {
-			t.Fatalf("rescued %v, %v", saved, err)
-		}
+		b.rescue(t, r, rescue)
 		within("rescued", c.ID, 22*time.Minute, 26*time.Minute)
-		saved, err = b.SaveRenewal(t.Context(), b.system(), r, hour())
-		if err != nil || !saved {
-			t.Fatalf("saved %v, %v", saved, err)
-		}
+		b.save(t, r, hour())
 		within("renewed", c.ID, 45*time.Minute, 51*time.Minute)
 
 		// Mended by what the host redeems later: the grant is gone by then.

@@ -38,7 +38,7 @@ func (m *message) integration(environmentID string) Integration {
 	}
 }
 
-func (v *Vault) enqueueRevocation(ctx context.Context, tx Tx, id string, c Connection, in Integration, credential Credential) error {
+func newMessage(in Integration, credential Credential) message {
 	m := message{
 		Credential: map[string]string{}, IntegrationID: in.ID, Key: in.Key, Provider: in.Provider,
 		ClientID: in.ClientID, ClientSecret: in.ClientSecret.Reveal(), Scopes: in.Scopes, Overrides: in.Overrides,
@@ -46,7 +46,19 @@ func (v *Vault) enqueueRevocation(ctx context.Context, tx Tx, id string, c Conne
 	for name, value := range credential {
 		m.Credential[name] = value.Reveal()
 	}
-	plain, err := json.Marshal(m)
+	return m
+}
+
+func (m *message) credential() Credential {
+	c := make(Credential, len(m.Credential))
+	for name, value := range m.Credential {
+		c[name] = NewSecret(value)
+	}
+	return c
+}
+
+func (v *Vault) enqueueRevocation(ctx context.Context, tx Tx, id string, c Connection, in Integration, credential Credential) error {
+	plain, err := json.Marshal(newMessage(in, credential))
 	if err != nil {
 		return errors.New("encoding a revocation")
 	}
@@ -94,11 +106,7 @@ func (v *Vault) tellOnce(ctx context.Context, r *RevocationRow) ProviderOutcome 
 		v.log.Error("telling the provider of a revocation", "connection", r.Connection.ID, "error", err)
 		return ProviderOutcome{OutcomeFailed, "The provider could not be told."}
 	}
-	credential := Credential{}
-	for name, value := range m.Credential {
-		credential[name] = NewSecret(value)
-	}
-	return v.tell(ctx, m.integration(r.Connection.EnvironmentID), r.Connection, credential)
+	return v.tell(ctx, m.integration(r.Connection.EnvironmentID), r.Connection, m.credential())
 }
 
 // tellAll tells providers of what is new in the outbox, of what could not be

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 )
 
 // Renewal is the right to renew one connection, with all that the call needs.
-// Whoever holds one ends it by [Vault.SaveRenewal], [Vault.AbandonRenewal] or
+// Whoever holds one ends it by [Vault.Save], [Vault.AbandonRenewal] or
 // [Vault.CondemnRenewal].
 type Renewal struct {
 	Connection  Connection
@@ -37,7 +36,11 @@ func (v *Vault) ClaimRenewal(ctx context.Context, caller Caller, id string, gene
 	}
 	r, err := v.renewal(ctx, caller, row, ttl)
 	if err != nil || r == nil {
-		if ferr := v.releaseLease(ctx, id, row.Lease.Epoch, Release{KeepSpending: true}); ferr != nil {
+		ferr := v.store.Update(ctx, func(tx Tx) error {
+			_, err := tx.ReleaseLease(ctx, id, row.Lease.Epoch, Release{KeepSpending: true})
+			return err
+		})
+		if ferr != nil {
 			v.log.Error("releasing lease", "connection", id, "error", ferr)
 		}
 	}
@@ -81,82 +84,66 @@ func (v *Vault) renewal(ctx context.Context, caller Caller, row *ConnectionRow, 
 	return r, nil
 }
 
-// SaveRenewal saves what the provider answered, before anybody sees it.
-// It answers false where the row has moved on: then the lease was lost, or the
-// connection was revoked meanwhile, in which case the provider is told to end
-// the new credential too.
-func (v *Vault) SaveRenewal(ctx context.Context, caller Caller, r *Renewal, g Grant) (bool, error) {
-	ch, err := v.change(ctx, &r.Connection, &g)
-	if err != nil {
-		return false, err
-	}
-	ch.Refreshed = true
-	return v.saveRenewal(ctx, caller, r, &g, ch, ActionConnectionRefreshed)
+// Rescued moves r on to what was saved by [Vault.PrepareRescue]. The lease is
+// still r's.
+func (r *Renewal) Rescued(u *Unsaved) {
+	r.Connection.Generation++
+	r.Credential, r.Uncertain = u.credential, false
 }
 
-// RescueRenewal saves a rotated refresh token before the rest of the answer has
-// been checked: what was handed out meanwhile goes on being handed out. The
-// lease stays with r, which is of the new generation then. It answers as
-// SaveRenewal does.
-func (v *Vault) RescueRenewal(ctx context.Context, caller Caller, r *Renewal, g Grant) (bool, error) {
-	ch, err := v.change(ctx, &r.Connection, &g)
+// ExtendRenewal makes the lease last ttl from now; false means that it is lost.
+func (v *Vault) ExtendRenewal(ctx context.Context, r *Renewal, ttl time.Duration) (bool, error) {
+	held, err := v.store.ExtendLease(ctx, r.Connection.ID, r.epoch, ttl)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("extending lease of %s: %w", r.Connection.ID, err)
 	}
-	ch.KeepLease = true
-	saved, err := v.saveRenewal(ctx, caller, r, &g, ch, ActionRefreshRescued)
-	if saved {
-		r.Connection.Generation++
-		r.Credential, r.Uncertain = g.Credential, false
-	}
-	return saved, err
+	return held, nil
 }
 
-func (v *Vault) saveRenewal(ctx context.Context, caller Caller, r *Renewal, g *Grant, ch CredentialChange, action Action) (bool, error) {
-	var saved, revoked bool
+// NoteUncertain puts into the trail that a token is sent once more because the
+// outcome of an earlier call was lost.
+func (v *Vault) NoteUncertain(ctx context.Context, caller Caller, r *Renewal) error {
+	return v.audit(ctx, v.connectionEntry(caller, ActionRefreshUncertain, &r.Connection))
+}
+
+// failingAfter is how many refreshes in a row have to fail before it is an event.
+const failingAfter = 3
+
+// Setback is a renewal that ended without a new credential.
+type Setback struct {
+	// Reason is a stable word for the trail.
+	Reason string
+	// Uncertain: the token may have been spent.
+	Uncertain bool
+	// Pause is how long the connection rests.
+	Pause time.Duration
+	// Unasked: the provider was not asked, so that nothing has failed.
+	Unasked bool
+}
+
+// AbandonRenewal gives the lease back without a new credential.
+func (v *Vault) AbandonRenewal(ctx context.Context, caller Caller, r *Renewal, s Setback) error {
 	err := v.store.Update(ctx, func(tx Tx) error {
-		var err error
-		revoked = false
-		if saved, err = tx.SaveCredential(ctx, r.Connection.ID, r.Connection.Generation, r.epoch, ch); err != nil {
+		held, err := tx.ReleaseLease(ctx, r.Connection.ID, r.epoch, Release{
+			KeepSpending: s.Uncertain || r.Uncertain, Failed: !s.Unasked, DueAt: v.now().Add(s.Pause),
+		})
+		if err != nil || s.Unasked {
 			return err
 		}
-		c := r.Connection
-		if !saved {
-			now, err := tx.Connection(ctx, c.EnvironmentID, c.ID)
-			gone := errors.Is(err, ErrNotFound)
-			if revoked = gone || err == nil && now.Status == StatusRevoked; revoked {
-				// Another id than the revocation of what was there before has.
-				id := fmt.Sprintf("%s.%d.%d", c.ID, c.Generation, r.epoch)
-				return v.enqueueRevocation(ctx, tx, id, c, r.Integration, g.Credential)
-			}
-			return err
-		}
-		c.Generation++
-		e := v.connectionEntry(caller, action, &c)
-		e.Reason = ch.StatusReason
+		e := v.connectionEntry(caller, ActionRefreshFailed, &r.Connection)
+		e.Allowed, e.Reason = false, s.Reason
 		if err := tx.InsertAudit(ctx, e); err != nil {
 			return err
 		}
-		return v.noteHeldURL(ctx, tx, caller, &c, g)
+		if !held || r.Connection.Failures+1 != failingAfter {
+			return nil
+		}
+		return v.emit(ctx, tx, EventRefreshFailing, &r.Connection, s.Reason)
 	})
 	if err != nil {
-		return false, fmt.Errorf("saving renewed credential of %s: %w", r.Connection.ID, err)
-	}
-	if revoked {
-		v.log.Warn("a connection was revoked while it was refreshed; the provider is told about the new credential too", "connection", r.Connection.ID)
-	}
-	return saved, nil
-}
-
-// AbandonRenewal gives the lease back without a new credential; reason is a
-// stable word. uncertain says that the token may have been spent.
-func (v *Vault) AbandonRenewal(ctx context.Context, caller Caller, r *Renewal, reason string, uncertain bool) error {
-	if err := v.releaseLease(ctx, r.Connection.ID, r.epoch, Release{KeepSpending: uncertain || r.Uncertain}); err != nil {
 		return fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
 	}
-	e := v.connectionEntry(caller, ActionRefreshFailed, &r.Connection)
-	e.Allowed, e.Reason = false, reason
-	return v.audit(ctx, e)
+	return nil
 }
 
 // CondemnRenewal ends the lease and condemns the connection of r.
@@ -165,17 +152,14 @@ func (v *Vault) CondemnRenewal(ctx context.Context, caller Caller, r *Renewal, r
 	if err != nil {
 		return false, err
 	}
-	if err := v.releaseLease(ctx, r.Connection.ID, r.epoch, Release{}); err != nil {
+	err = v.store.Update(ctx, func(tx Tx) error {
+		_, err := tx.ReleaseLease(ctx, r.Connection.ID, r.epoch, Release{})
+		return err
+	})
+	if err != nil {
 		return condemned, fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
 	}
 	return condemned, nil
-}
-
-func (v *Vault) releaseLease(ctx context.Context, id string, epoch int64, r Release) error {
-	return v.store.Update(ctx, func(tx Tx) error {
-		_, err := tx.ReleaseLease(ctx, id, epoch, r)
-		return err
-	})
 }
 
 // RenewalState answers a connection and its lease to whoever waits for the
@@ -206,7 +190,12 @@ func (v *Vault) Condemn(ctx context.Context, caller Caller, c Connection, reason
 		}
 		e := v.connectionEntry(caller, ActionConnectionCondemned, &row.Connection)
 		e.Allowed, e.Reason = false, reason
-		return tx.InsertAudit(ctx, e)
+		if err := tx.InsertAudit(ctx, e); err != nil {
+			return err
+		}
+		now := row.Connection
+		now.Status, now.StatusReason = StatusReconnectRequired, reason
+		return v.emit(ctx, tx, EventReconnectRequired, &now, reason)
 	})
 	return condemned, err
 }
@@ -229,9 +218,47 @@ func (v *Vault) OpenForCall(ctx context.Context, caller Caller, id string) (Conn
 	return row.Connection, in, credential, err
 }
 
-// NoteVerified puts into the trail that the provider still honours the credential.
-func (v *Vault) NoteVerified(ctx context.Context, caller Caller, c Connection) error {
-	return v.audit(ctx, v.connectionEntry(caller, ActionConnectionVerified, &c))
+// NoteVerified puts into the trail that the provider still honours the
+// credential, and when it is asked again: after about every, or never where
+// that is 0.
+func (v *Vault) NoteVerified(ctx context.Context, caller Caller, c Connection, every time.Duration) error {
+	if err := v.audit(ctx, v.connectionEntry(caller, ActionConnectionVerified, &c)); err != nil {
+		return err
+	}
+	var due time.Time
+	if every > 0 {
+		due = v.now().Add(part(every, 1, verifyJitter))
+	}
+	return v.store.SetDue(ctx, c.ID, c.Generation, due)
+}
+
+// ClaimDue takes up to limit connections that are due, of any environment but
+// none of the integrations to be skipped. They are due again after hold, should
+// this process die.
+func (v *Vault) ClaimDue(ctx context.Context, limit int, hold time.Duration, skip []string) ([]Connection, error) {
+	due, err := v.store.ClaimDue(ctx, limit, hold, skip)
+	if err != nil {
+		return nil, fmt.Errorf("claiming due connections: %w", err)
+	}
+	return due, nil
+}
+
+// Postpone moves the next look at a connection; pause below 0 is never.
+func (v *Vault) Postpone(ctx context.Context, c Connection, pause time.Duration) error {
+	var due time.Time
+	if pause >= 0 {
+		due = v.now().Add(pause)
+	}
+	return v.store.SetDue(ctx, c.ID, c.Generation, due)
+}
+
+// Announce tells other replicas that a connection has changed, and Listen hears
+// of it. It is a hint that may get lost.
+func (v *Vault) Announce(ctx context.Context, id string) error { return v.store.Announce(ctx, id) }
+
+// Listen calls heard for each connection announced, until ctx ends.
+func (v *Vault) Listen(ctx context.Context, heard func(id string)) error {
+	return v.store.Listen(ctx, heard)
 }
 
 // AllowRefresh answers the connection to a caller that may have it refreshed.

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,28 @@ func (b *bench) claim(t *testing.T, c vault.Connection, ttl time.Duration) *vaul
 	return r
 }
 
+// save ends a renewal with what the provider answered.
+func (b *bench) save(t *testing.T, r *vault.Renewal, g vault.Grant) vault.SaveOutcome {
+	t.Helper()
+	u, err := b.PrepareSave(t.Context(), r, g)
+	must(t, err)
+	outcome, err := b.Save(t.Context(), b.system(), u)
+	must(t, err)
+	return outcome
+}
+
+// rescue saves a rotated refresh token in the middle of a renewal.
+func (b *bench) rescue(t *testing.T, r *vault.Renewal, g vault.Grant) {
+	t.Helper()
+	u, err := b.PrepareRescue(t.Context(), r, g)
+	must(t, err)
+	outcome, err := b.Save(t.Context(), b.system(), u)
+	if err != nil || outcome != vault.SaveDone {
+		t.Fatalf("rescue: %v, %v", outcome, err)
+	}
+	r.Rescued(u)
+}
+
 func (b *bench) system() vault.Caller { return vault.System("refresh", b.caller.EnvironmentID) }
 
 func TestOneHolderAtATime(t *testing.T) {
@@ -31,9 +54,8 @@ func TestOneHolderAtATime(t *testing.T) {
 		if b.claim(t, c, time.Minute) != nil {
 			t.Fatal("a second holder")
 		}
-		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", b.clock().Add(time.Hour)))
-		if err != nil || !saved {
-			t.Fatalf("saved %t, %v", saved, err)
+		if got := b.save(t, r, grant("r2", b.clock().Add(time.Hour))); got != vault.SaveDone {
+			t.Fatalf("saved: %v", got)
 		}
 		if b.claim(t, c, time.Minute) != nil {
 			t.Error("the old generation can still be claimed")
@@ -56,7 +78,9 @@ func TestPendingIsNotRenewed(t *testing.T) {
 	})
 }
 
-func TestLostLeaseCannotSave(t *testing.T) {
+// A holder that comes late has the only answer there is, if nobody has a newer
+// one. It may be dead by now, so it counts as expired.
+func TestLateSave(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linked(t, "r1")
 		var late, next *vault.Renewal
@@ -69,13 +93,132 @@ func TestLostLeaseCannotSave(t *testing.T) {
 		if !next.Uncertain {
 			t.Error("the next holder is not told that the token may be spent")
 		}
-		saved, err := b.SaveRenewal(t.Context(), b.system(), late, grant("late", time.Time{}))
-		if err != nil || saved {
-			t.Errorf("the late holder saved: %t, %v", saved, err)
+		if got := b.save(t, late, grant("r2", b.clock().Add(time.Hour))); got != vault.SaveLate {
+			t.Errorf("the late holder: %v", got)
 		}
-		saved, err = b.SaveRenewal(t.Context(), b.system(), next, grant("r2", time.Time{}))
-		if err != nil || !saved {
-			t.Errorf("the holder saved: %t, %v", saved, err)
+		now := b.connection(t, c.ID)
+		if now.Generation != 2 || now.ExpiresAt.After(b.clock()) || now.DueAt.After(b.clock()) {
+			t.Errorf("what came late is believed: %+v", now)
+		}
+		if got := b.save(t, next, grant("r3", time.Time{})); got != vault.SaveMoved {
+			t.Errorf("the holder, after it: %v", got)
+		}
+		condemned, err := b.CondemnRenewal(t.Context(), b.system(), next, vault.ReasonOutcomeLost)
+		if must(t, err); condemned {
+			t.Error("the holder condemned what had been saved meanwhile")
+		}
+		r := b.claim(t, now, time.Minute)
+		if r == nil || r.Uncertain || r.Credential.Get(vault.ValueRefreshToken) != "r2" {
+			t.Fatalf("the next renewal begins with %+v", r)
+		}
+	})
+}
+
+func TestLateSaveOfACondemnedConnection(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		for reason, want := range map[string]vault.SaveOutcome{
+			vault.ReasonOutcomeLost:     vault.SaveLate,
+			vault.ReasonIdentityChanged: vault.SaveMoved,
+			vault.ReasonInvalidGrant:    vault.SaveMoved,
+		} {
+			c := b.linked(t, "r1")
+			r := b.claim(t, c, time.Minute)
+			u, err := b.PrepareSave(t.Context(), r, grant("r2", b.clock().Add(time.Hour)))
+			must(t, err)
+			// Another replica, which has found the lease over and the token spent.
+			must(t, b.AbandonRenewal(t.Context(), b.system(), r, vault.Setback{Uncertain: true, Unasked: true}))
+			condemned, err := b.CondemnRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), reason)
+			if must(t, err); !condemned {
+				t.Fatal("not condemned")
+			}
+			got, err := b.Save(t.Context(), b.system(), u)
+			if must(t, err); got != want {
+				t.Errorf("%s: %v, want %v", reason, got, want)
+			}
+			if now := b.connection(t, c.ID); (now.Status == vault.StatusActive) != (want == vault.SaveLate) {
+				t.Errorf("%s: %s", reason, now.Status)
+			}
+		}
+	})
+}
+
+// A save whose answer was lost is tried again.
+func TestSaveTwice(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		u, err := b.PrepareSave(t.Context(), b.claim(t, c, time.Minute), grant("r2", time.Time{}))
+		must(t, err)
+		for range 2 {
+			got, err := b.Save(t.Context(), b.system(), u)
+			if must(t, err); got != vault.SaveDone {
+				t.Errorf("%v", got)
+			}
+		}
+		if now := b.connection(t, c.ID); now.Generation != 2 {
+			t.Errorf("generation %d", now.Generation)
+		}
+		if diff := cmp.Diff([]vault.Action{vault.ActionConnectionCreated, vault.ActionConnectionRefreshed}, b.actions(t, c.ID)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestUnsavedOnDisk(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		key := b.secretKey(t)
+		u, err := b.PrepareSave(t.Context(), b.claim(t, c, time.Minute), grant("planted-r2", b.clock().Add(time.Hour)))
+		must(t, err)
+		sealed, err := b.SealUnsaved(u)
+		must(t, err)
+		if strings.Contains(string(sealed), "planted") || strings.Contains(string(sealed), c.ID) {
+			t.Error("something is there in clear")
+		}
+		stranger, err := vault.NewKeyset()
+		must(t, err)
+		if _, err := vault.New(vault.Config{Keyset: stranger}).OpenUnsaved(sealed); !errors.Is(err, vault.ErrSeal) {
+			t.Errorf("another keyset: %v", err)
+		}
+		again, err := b.OpenUnsaved(sealed)
+		must(t, err)
+		if again.Name() != u.Name() || !again.ExpiresAt.Equal(u.ExpiresAt) || again.Servable() || !u.Servable() {
+			t.Errorf("read again: %s, %v, servable %t", again.Name(), again.ExpiresAt, again.Servable())
+		}
+		got, err := b.Save(t.Context(), b.system(), again)
+		if must(t, err); got != vault.SaveDone {
+			t.Errorf("%v", got)
+		}
+		if h := headers(t, b, key, c.ID); h != "Bearer access-planted-r2" {
+			t.Errorf("headers %s", h)
+		}
+		if r := b.claim(t, b.connection(t, c.ID), time.Minute); r.Credential.Get(vault.ValueRefreshToken) != "planted-r2" {
+			t.Error("not the refresh token that was spooled")
+		}
+	})
+}
+
+// What waited on disk while its connection was revoked is ended at the provider.
+func TestUnsavedOfARevokedConnection(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		u, err := b.PrepareSave(t.Context(), b.claim(t, c, time.Minute), grant("r2", time.Time{}))
+		must(t, err)
+		sealed, err := b.SealUnsaved(u)
+		must(t, err)
+		_, err = b.Revoke(t.Context(), b.caller, c.ID)
+		must(t, err)
+		for range 2 { // the file is there until it has been removed
+			u, err = b.OpenUnsaved(sealed)
+			must(t, err)
+			got, err := b.Save(t.Context(), b.system(), u)
+			if must(t, err); got != vault.SaveMoved {
+				t.Errorf("%v", got)
+			}
+		}
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		if diff := cmp.Diff([]string{"r1", "r2"}, b.heard()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
@@ -83,12 +226,12 @@ func TestLostLeaseCannotSave(t *testing.T) {
 func TestAbandonRemembersUncertainty(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linked(t, "r1")
-		must(t, b.AbandonRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), "transient", false))
+		must(t, b.AbandonRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), vault.Setback{Reason: "transient"}))
 		r := b.claim(t, c, time.Minute)
 		if r.Uncertain {
 			t.Error("not sent is not uncertain")
 		}
-		must(t, b.AbandonRenewal(t.Context(), b.system(), r, "uncertain", true))
+		must(t, b.AbandonRenewal(t.Context(), b.system(), r, vault.Setback{Reason: "uncertain", Uncertain: true}))
 		if r = b.claim(t, c, time.Minute); !r.Uncertain {
 			t.Error("the lost outcome is forgotten")
 		}
@@ -102,19 +245,15 @@ func TestRescueKeepsTheLease(t *testing.T) {
 		r := b.claim(t, c, time.Minute)
 		rescue := grant("r1", c.ExpiresAt)
 		rescue.Credential[vault.ValueRefreshToken] = vault.NewSecret("r2")
-		saved, err := b.RescueRenewal(t.Context(), b.system(), r, rescue)
-		if err != nil || !saved {
-			t.Fatalf("%t, %v", saved, err)
-		}
+		b.rescue(t, r, rescue)
 		if got := headers(t, b, key, c.ID); got != "Bearer access-r1" {
 			t.Errorf("meanwhile: %s", got)
 		}
 		if b.claim(t, b.connection(t, c.ID), time.Minute) != nil {
 			t.Error("the lease was given away")
 		}
-		saved, err = b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
-		if err != nil || !saved {
-			t.Fatalf("%t, %v", saved, err)
+		if got := b.save(t, r, grant("r2", time.Time{})); got != vault.SaveDone {
+			t.Fatalf("saved: %v", got)
 		}
 		if got := headers(t, b, key, c.ID); got != "Bearer access-r2" {
 			t.Errorf("afterwards: %s", got)
@@ -126,9 +265,8 @@ func TestCondemnOnlyTheGenerationThatFailed(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		old := b.linked(t, "r1")
 		r := b.claim(t, old, time.Minute)
-		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
-		if err != nil || !saved {
-			t.Fatal(err)
+		if got := b.save(t, r, grant("r2", time.Time{})); got != vault.SaveDone {
+			t.Fatalf("saved: %v", got)
 		}
 		condemned, err := b.Condemn(t.Context(), b.system(), old, vault.ReasonInvalidGrant)
 		must(t, err)
@@ -215,9 +353,8 @@ func TestRevokeDuringRefresh(t *testing.T) {
 		r := b.claim(t, c, time.Minute)
 		_, err := b.Revoke(t.Context(), b.caller, c.ID)
 		must(t, err)
-		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
-		if err != nil || saved {
-			t.Fatalf("a revoked connection took a new credential: %t, %v", saved, err)
+		if got := b.save(t, r, grant("r2", time.Time{})); got != vault.SaveMoved {
+			t.Fatalf("the connection is gone, and took a new credential: %v", got)
 		}
 		b.pass(6 * time.Minute)
 		must(t, b.Tidy(t.Context()))
@@ -234,9 +371,8 @@ func TestDeleteDuringRefresh(t *testing.T) {
 		b.provider(vault.OutcomeFailed) // so that the first message is still there
 		_, err := b.DeleteConnection(t.Context(), b.caller, c.ID)
 		must(t, err)
-		saved, err := b.SaveRenewal(t.Context(), b.system(), r, grant("r2", time.Time{}))
-		if err != nil || saved {
-			t.Fatalf("%t, %v", saved, err)
+		if got := b.save(t, r, grant("r2", time.Time{})); got != vault.SaveMoved {
+			t.Fatalf("the connection is gone, and took a new credential: %v", got)
 		}
 		b.provider(vault.OutcomeRevoked)
 		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
@@ -285,9 +421,8 @@ func TestHeldBaseURLIsInTheTrail(t *testing.T) {
 		c := b.linked(t, "r1")
 		g := grant("r2", time.Time{})
 		g.HeldBaseURL = "https://evil.timelog.com/"
-		saved, err := b.SaveRenewal(t.Context(), b.system(), b.claim(t, c, time.Minute), g)
-		if err != nil || !saved {
-			t.Fatal(err)
+		if got := b.save(t, b.claim(t, c, time.Minute), g); got != vault.SaveDone {
+			t.Fatalf("saved: %v", got)
 		}
 		actions := b.actions(t, c.ID)
 		if actions[len(actions)-1] != vault.ActionBaseURLHeld || strings.Contains(b.connection(t, c.ID).BaseURL, "evil") {

@@ -30,6 +30,7 @@ const (
 	purposeSpending   purpose = "spending"
 	purposeRevocation purpose = "revocation"
 	purposeCanary     purpose = "canary"
+	purposeUnsaved    purpose = "unsaved"
 )
 
 // place is where a blob belongs. One that was moved to another row, or rolled

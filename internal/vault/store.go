@@ -46,9 +46,10 @@ type Lease struct {
 type Release struct {
 	// KeepSpending: the outcome of what was sent is not known.
 	KeepSpending bool
-	// Failed counts one more failure in a row and moves the next look to DueAt.
+	// Failed counts one more failure in a row.
 	Failed bool
-	DueAt  time.Time
+	// DueAt moves the next look; zero leaves it.
+	DueAt time.Time
 }
 
 // CredentialChange is what changes together with the credential.
@@ -267,10 +268,11 @@ type Store interface {
 	// the newest and has not ended; false means that it is lost.
 	ExtendLease(ctx context.Context, id string, epoch int64, ttl time.Duration) (bool, error)
 	// ClaimDue takes up to limit active connections that are due and nobody
-	// holds a lease of, those that expire first first, and makes them due again
+	// holds a lease of and are not of the integrations to be skipped, those that
+	// expire first first, and makes them due again
 	// after hold, should the process die that took them. Two replicas never get
 	// the same one. Time is the database's.
-	ClaimDue(ctx context.Context, limit int, hold time.Duration) ([]Connection, error)
+	ClaimDue(ctx context.Context, limit int, hold time.Duration, skip []string) ([]Connection, error)
 	// SetDue moves the next look at a connection, if it is of this generation.
 	// The zero time is never.
 	SetDue(ctx context.Context, id string, generation int64, at time.Time) error

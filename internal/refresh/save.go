@@ -1,0 +1,186 @@
+package refresh
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+const (
+	// tryTime is how long the database may take before a save goes to the spool.
+	tryTime = 2 * time.Second
+	// settleEvery is how often what is in the spool is tried again.
+	settleEvery = time.Second
+)
+
+// unsaved are the renewed credentials that the database has not taken yet.
+type unsaved struct {
+	spool *Spool // nil: memory has to do
+
+	mu sync.Mutex
+	by map[string]*vault.Unsaved // by name
+}
+
+func (s *unsaved) put(u *vault.Unsaved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.by[u.Name()] = u
+}
+
+// of answers one of a connection, or nil.
+func (s *unsaved) of(connectionID string) *vault.Unsaved {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.by {
+		if u.Connection.ID == connectionID {
+			return u
+		}
+	}
+	return nil
+}
+
+func (s *unsaved) all() []*vault.Unsaved {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*vault.Unsaved, 0, len(s.by))
+	for _, u := range s.by {
+		out = append(out, u)
+	}
+	return out
+}
+
+// drop forgets u, unless something newer has its name.
+func (s *unsaved) drop(u *vault.Unsaved) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.by[u.Name()]; have != nil && have != u {
+		return nil
+	}
+	delete(s.by, u.Name())
+	if s.spool == nil {
+		return nil
+	}
+	return s.spool.Drop(u.Name())
+}
+
+// keeping says where a renewed credential is.
+type keeping int
+
+const (
+	kept      keeping = iota // in the database
+	keptAside                // in the spool, or at worst in memory
+	void                     // nowhere: the connection has moved on
+)
+
+// keep puts a renewed credential where it cannot be lost: into the database, or
+// on disk before anything else happens. What it keeps exists nowhere else.
+func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved) keeping {
+	ctx = context.WithoutCancel(ctx)
+	trying, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	outcome, err := e.vault.Save(trying, caller, u)
+	if err == nil {
+		// What went aside before, in the same renewal, is in this one.
+		e.forget(u)
+		return e.saved(u, outcome)
+	}
+	id := u.Connection.ID
+	e.log.Error("the database did not take a renewed credential", "connection", id, "error", err)
+	if err := e.aside(u); err != nil {
+		e.log.Error("a renewed credential is in memory only, until the database takes it", "connection", id, "error", err)
+	} else {
+		e.log.Info("a renewed credential is in the spool", "connection", id)
+	}
+	return keptAside
+}
+
+// aside spools u. It is in memory in any case: this process goes on trying.
+func (e *Engine) aside(u *vault.Unsaved) error {
+	e.unsaved.put(u)
+	if e.unsaved.spool == nil {
+		return nil
+	}
+	sealed, err := e.vault.SealUnsaved(u)
+	if err != nil {
+		return err
+	}
+	return e.unsaved.spool.Put(u.Name(), sealed)
+}
+
+func (e *Engine) saved(u *vault.Unsaved, outcome vault.SaveOutcome) keeping {
+	switch outcome {
+	case vault.SaveDone:
+		return kept
+	case vault.SaveLate:
+		e.log.Warn("a renewed credential was saved after its lease had ended; the next refresh tells what it is worth", "connection", u.Connection.ID)
+	case vault.SaveMoved:
+		e.log.Warn("a connection moved on while it was refreshed", "connection", u.Connection.ID)
+	}
+	return void
+}
+
+// settle tries once more to save, and reports whether that is settled.
+func (e *Engine) settle(ctx context.Context, u *vault.Unsaved) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	defer cancel()
+	outcome, err := e.vault.Save(ctx, e.system(u.Connection.EnvironmentID), u)
+	if err != nil {
+		e.log.Debug("the database still does not take a renewed credential", "connection", u.Connection.ID, "error", err)
+		return false
+	}
+	if e.saved(u, outcome) == kept {
+		e.log.Info("a renewed credential has arrived in the database", "connection", u.Connection.ID)
+	}
+	e.forget(u)
+	e.hints.tell(u.Connection.ID)
+	return true
+}
+
+func (e *Engine) forget(u *vault.Unsaved) {
+	if err := e.unsaved.drop(u); err != nil {
+		e.log.Error("removing a saved credential from the spool", "connection", u.Connection.ID, "error", err)
+	}
+}
+
+// settleAll goes on trying until ctx ends.
+func (e *Engine) settleAll(ctx context.Context) {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, u := range e.unsaved.all() {
+			if ctx.Err() != nil || !e.settle(ctx, u) {
+				break // the rest will fare no better
+			}
+		}
+	}
+}
+
+// Replay reads what an earlier process has left in the spool and tries to save
+// it. What the database does not take now is tried again by [Engine.Run]. Call
+// it before serving.
+func (e *Engine) Replay(ctx context.Context) {
+	if e.unsaved.spool == nil {
+		return
+	}
+	for _, name := range e.unsaved.spool.Names() {
+		sealed, err := e.unsaved.spool.Get(name)
+		if err != nil {
+			e.log.Error("reading the spool", "name", name, "error", err)
+			continue
+		}
+		u, err := e.vault.OpenUnsaved(sealed)
+		if err != nil {
+			e.log.Error("the spool holds what this keyset does not open", "name", name)
+			continue
+		}
+		e.unsaved.put(u)
+		e.settle(ctx, u)
+	}
+}

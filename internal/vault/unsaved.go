@@ -1,0 +1,225 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Unsaved is a renewed credential on its way into the database, sealed for its
+// place there. Until it has arrived it exists nowhere else; [Vault.SealUnsaved]
+// makes of it what a spool can keep.
+type Unsaved struct {
+	// Connection is the connection as it was when the lease was taken.
+	Connection Connection
+	// ExpiresAt is the end of the new headers, zero where the provider does not say.
+	ExpiresAt time.Time
+
+	epoch       int64
+	action      Action
+	change      CredentialChange
+	held        bool // another API root was named, and not followed
+	integration Integration
+	credential  Credential
+	answer      Answer
+}
+
+// Name tells unsaved credentials apart. The one that follows in the same
+// renewal has the same name: it replaces the one before.
+func (u *Unsaved) Name() string {
+	return fmt.Sprintf("%s.%d.%d", u.Connection.ID, u.Connection.Generation, u.epoch)
+}
+
+// Servable reports whether its headers are at hand: not after it was spooled
+// and read again.
+func (u *Unsaved) Servable() bool { return u.answer.blob != nil }
+
+// SaveOutcome says what became of a save.
+type SaveOutcome int
+
+// The outcomes.
+const (
+	// SaveMoved: the connection has moved on, and what was to be saved is void.
+	// Where it was revoked, the provider will be told to end this credential too.
+	SaveMoved SaveOutcome = iota
+	// SaveDone: it is in the database, now or since an earlier try.
+	SaveDone
+	// SaveLate: the lease had gone to somebody else, who may have sent the spent
+	// token again. What we have may be dead, so it counts as expired: the
+	// next refresh tells.
+	SaveLate
+)
+
+// PrepareSave seals what the provider answered.
+func (v *Vault) PrepareSave(ctx context.Context, r *Renewal, g Grant) (*Unsaved, error) {
+	u, err := v.prepare(ctx, r, g, ActionConnectionRefreshed)
+	if err == nil {
+		u.change.Refreshed = true
+	}
+	return u, err
+}
+
+// PrepareRescue seals a rotated refresh token before the rest of the answer has
+// been checked: what was handed out meanwhile goes on being handed out. The
+// lease stays with r.
+func (v *Vault) PrepareRescue(ctx context.Context, r *Renewal, g Grant) (*Unsaved, error) {
+	u, err := v.prepare(ctx, r, g, ActionRefreshRescued)
+	if err == nil {
+		u.change.KeepLease = true
+	}
+	return u, err
+}
+
+func (v *Vault) prepare(ctx context.Context, r *Renewal, g Grant, action Action) (*Unsaved, error) {
+	ch, err := v.change(ctx, &r.Connection, &g)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := renderAnswer(g.Headers, g.BaseURL, g.ExpiresAt, r.Connection.Generation+1)
+	if err != nil {
+		return nil, err
+	}
+	return &Unsaved{
+		Connection: r.Connection, ExpiresAt: g.ExpiresAt, epoch: r.epoch, action: action, change: ch, held: g.HeldBaseURL != "",
+		integration: r.Integration, credential: g.Credential, answer: Answer{rendered},
+	}, nil
+}
+
+// Save puts an unsaved credential where it belongs, if the connection is still
+// where it was. It may be tried again and again, and by another process.
+func (v *Vault) Save(ctx context.Context, caller Caller, u *Unsaved) (SaveOutcome, error) {
+	var outcome SaveOutcome
+	err := v.store.Update(ctx, func(tx Tx) error {
+		saved, err := tx.SaveCredential(ctx, u.Connection.ID, u.Connection.Generation, u.epoch, u.change)
+		if err != nil {
+			return err
+		}
+		if saved {
+			outcome = SaveDone
+			return v.noteSaved(ctx, tx, caller, u, u.Connection.Failures >= failingAfter, "")
+		}
+		outcome, err = v.saveLate(ctx, tx, caller, u)
+		return err
+	})
+	if errors.Is(err, ErrDuplicate) { // the revocation is in the outbox since an earlier try
+		return SaveMoved, nil
+	}
+	if err != nil {
+		return SaveMoved, fmt.Errorf("saving renewed credential of %s: %w", u.Connection.ID, err)
+	}
+	return outcome, nil
+}
+
+// saveLate finds out why a save did not apply, and what can still be done.
+func (v *Vault) saveLate(ctx context.Context, tx Tx, caller Caller, u *Unsaved) (SaveOutcome, error) {
+	c := u.Connection
+	row, err := tx.LockConnection(ctx, c.EnvironmentID, c.ID)
+	gone := errors.Is(err, ErrNotFound)
+	switch {
+	case err != nil && !gone:
+		return SaveMoved, err
+	case gone, row.Status == StatusRevoked:
+		v.log.Warn("a connection was revoked while it was refreshed; the provider is told about the new credential too", "connection", c.ID)
+		// Another id than the revocation of what was there before has.
+		return SaveMoved, v.enqueueRevocation(ctx, tx, u.Name(), c, u.integration, u.credential)
+	case bytes.Equal(row.Credential, u.change.Credential):
+		return SaveDone, nil
+	case row.Generation != c.Generation:
+		return SaveMoved, nil
+	case row.Status != StatusActive && row.StatusReason != ReasonOutcomeLost:
+		return SaveMoved, nil
+	}
+	// Nobody has got anything newer, whatever they tried since.
+	ch := u.change
+	ch.ExpiresAt, ch.DueAt, ch.KeepLease = v.now(), v.now(), false
+	saved, err := tx.SaveCredential(ctx, c.ID, c.Generation, 0, ch)
+	if err != nil || !saved {
+		return SaveMoved, err
+	}
+	return SaveLate, v.noteSaved(ctx, tx, caller, u, row.Status != StatusActive, reasonLate)
+}
+
+// reasonLate is in the trail beside what was saved after its lease had ended.
+const reasonLate = "late"
+
+// noteSaved writes the trail and the events of a save.
+func (v *Vault) noteSaved(ctx context.Context, tx Tx, caller Caller, u *Unsaved, recovered bool, reason string) error {
+	c := u.Connection
+	c.Generation++
+	c.Status, c.StatusReason = StatusActive, ""
+	e := v.connectionEntry(caller, u.action, &c)
+	e.Reason = reason
+	if err := tx.InsertAudit(ctx, e); err != nil {
+		return err
+	}
+	if u.action == ActionConnectionRefreshed {
+		if err := v.emit(ctx, tx, EventRefreshed, &c, ""); err != nil {
+			return err
+		}
+	}
+	if recovered {
+		if err := v.emit(ctx, tx, EventRecovered, &c, ""); err != nil {
+			return err
+		}
+	}
+	if !u.held {
+		return nil
+	}
+	held := v.connectionEntry(caller, ActionBaseURLHeld, &c)
+	held.Allowed, held.Reason = false, ReasonBaseURLHeld
+	return tx.InsertAudit(ctx, held)
+}
+
+// ServeUnsaved answers the headers of an unsaved credential to a caller that
+// has waited for it, where the database has nothing newer to say.
+func (v *Vault) ServeUnsaved(ctx context.Context, s Stored, u *Unsaved) (Answer, error) {
+	return u.answer, v.noteRead(ctx, s)
+}
+
+// spooled is an unsaved credential as a document.
+type spooled struct {
+	Connection Connection
+	ExpiresAt  time.Time
+	Epoch      int64
+	Action     Action
+	Change     CredentialChange
+	Held       bool
+	Message    message
+}
+
+// unsavedPlace is the same for all: what is in it names its own place, and a
+// spool is read before anything else is known.
+func unsavedPlace() place { return place{table: "spool", purpose: purposeUnsaved} }
+
+// SealUnsaved seals it with the master keyset, so that the spool of another
+// keyset is told apart without a database.
+func (v *Vault) SealUnsaved(u *Unsaved) ([]byte, error) {
+	plain, err := json.Marshal(spooled{
+		Connection: u.Connection, ExpiresAt: u.ExpiresAt, Epoch: u.epoch, Action: u.action, Change: u.change, Held: u.held,
+		Message: newMessage(u.integration, u.credential),
+	})
+	if err != nil {
+		return nil, errors.New("encoding an unsaved credential")
+	}
+	return v.master.seal(unsavedPlace(), plain)
+}
+
+// OpenUnsaved opens what [Vault.SealUnsaved] sealed, or answers [ErrSeal]. It
+// can be saved; its headers cannot be served any more.
+func (v *Vault) OpenUnsaved(sealed []byte) (*Unsaved, error) {
+	plain, err := v.master.open(unsavedPlace(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	var doc spooled
+	if err := json.Unmarshal(plain, &doc); err != nil {
+		return nil, errors.New("decoding an unsaved credential")
+	}
+	return &Unsaved{
+		Connection: doc.Connection, ExpiresAt: doc.ExpiresAt, epoch: doc.Epoch, action: doc.Action, change: doc.Change, held: doc.Held,
+		integration: doc.Message.integration(doc.Connection.EnvironmentID), credential: doc.Message.credential(),
+	}, nil
+}
