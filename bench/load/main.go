@@ -12,11 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/claviger/claviger/bench/pace"
 )
 
 func main() {
@@ -29,8 +27,8 @@ func main() {
 	}
 }
 
-// plan is what to ask, and how often.
-type plan struct {
+// job is what to ask, and how often.
+type job struct {
 	url         string
 	key         string
 	connections []string
@@ -40,130 +38,81 @@ type plan struct {
 	warmup      time.Duration
 }
 
-func readPlan(args []string) (plan, error) {
-	var p plan
+func readJob(args []string) (job, error) {
+	var j job
 	fs := flag.NewFlagSet("load", flag.ContinueOnError)
-	fs.StringVar(&p.url, "url", "http://localhost:8080", "the broker")
+	fs.StringVar(&j.url, "url", "http://localhost:8080", "the broker")
 	keyFile := fs.String("key-file", "", "file with an API key that has credentials:read")
 	ids := fs.String("connection", "", "connection ids, comma-separated; asked for in turn")
-	fs.IntVar(&p.rate, "rate", 0, "requests a second on a fixed schedule; 0 is as fast as the workers can")
-	fs.IntVar(&p.workers, "workers", 64, "connections to the broker")
-	fs.DurationVar(&p.duration, "duration", 10*time.Second, "how long to measure")
-	fs.DurationVar(&p.warmup, "warmup", 2*time.Second, "how long to run before measuring")
+	fs.IntVar(&j.rate, "rate", 0, "requests a second on a fixed schedule; 0 is as fast as the workers can")
+	fs.IntVar(&j.workers, "workers", 64, "connections to the broker")
+	fs.DurationVar(&j.duration, "duration", 10*time.Second, "how long to measure")
+	fs.DurationVar(&j.warmup, "warmup", 2*time.Second, "how long to run before measuring")
 	if err := fs.Parse(args); err != nil {
-		return p, err
+		return j, err
 	}
-	if *keyFile == "" || *ids == "" || p.workers < 1 || p.rate < 0 || p.duration <= 0 {
-		return p, errors.New("-key-file and -connection are needed; -workers is at least 1")
+	if *keyFile == "" || *ids == "" || j.workers < 1 || j.rate < 0 || j.duration <= 0 {
+		return j, errors.New("-key-file and -connection are needed; -workers is at least 1")
 	}
 	key, err := os.ReadFile(*keyFile)
 	if err != nil {
-		return p, fmt.Errorf("reading the key: %w", err)
+		return j, fmt.Errorf("reading the key: %w", err)
 	}
-	p.key = strings.TrimSpace(string(key))
-	p.connections = strings.Split(*ids, ",")
-	return p, nil
+	j.key = strings.TrimSpace(string(key))
+	j.connections = strings.Split(*ids, ",")
+	return j, nil
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	p, err := readPlan(args)
+	j, err := readJob(args)
 	if err != nil {
 		return err
 	}
-	if _, err := p.measure(ctx, p.warmup); err != nil {
+	transport := &http.Transport{MaxIdleConnsPerHost: j.workers, MaxConnsPerHost: j.workers}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	p := pace.Plan{
+		Workers: j.workers, Rate: j.rate, Length: j.warmup,
+		Dial: func() (pace.Asker, error) { return &asker{ctx, &j, client}, nil },
+	}
+	if _, err := pace.Run(ctx, p); err != nil {
 		return err
 	}
-	r, err := p.measure(ctx, p.duration)
+	p.Length = j.duration
+	r, err := pace.Run(ctx, p)
 	if err != nil {
 		return err
 	}
-	r.print(out)
-	if r.failed > 0 {
-		return fmt.Errorf("%d of %d answers were not 200", r.failed, r.times.TotalCount())
+	fmt.Fprintf(out, "%d requests in %s, %.0f a second, %d failed\n", r.Times.TotalCount(), r.Took.Round(time.Millisecond), r.PerSecond(), r.Failed)
+	for _, q := range []float64{50, 90, 99, 99.9, 100} {
+		fmt.Fprintf(out, "  p%-5v %10.3f ms\n", q, r.Quantile(q))
+	}
+	if r.Failed > 0 {
+		return fmt.Errorf("%d of %d answers were not 200", r.Failed, r.Times.TotalCount())
 	}
 	return nil
 }
 
-// result is what one measurement came to.
-type result struct {
-	times  *hdrhistogram.Histogram // microseconds from when a request was due
-	failed int64
-	took   time.Duration
+// asker asks by way of net/http: a broker may be behind TLS.
+type asker struct {
+	ctx    context.Context //nolint:containedctx // of the run, which is as long as the asker lives
+	job    *job
+	client *http.Client
 }
 
-func newTimes() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
-
-func (r *result) print(out io.Writer) {
-	fmt.Fprintf(out, "%d requests in %s, %.0f a second, %d failed\n", r.times.TotalCount(), r.took.Round(time.Millisecond),
-		float64(r.times.TotalCount())/r.took.Seconds(), r.failed)
-	for _, q := range []float64{50, 90, 99, 99.9, 100} {
-		fmt.Fprintf(out, "  p%-5v %10.3f ms\n", q, float64(r.times.ValueAtQuantile(q))/1000)
-	}
-}
-
-// measure sends requests for a while. On a schedule, request n is due n/rate
-// after the start whatever became of those before it.
-func (p *plan) measure(ctx context.Context, length time.Duration) (*result, error) {
-	transport := &http.Transport{MaxIdleConnsPerHost: p.workers, MaxConnsPerHost: p.workers}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: time.Minute}
-	start := time.Now()
-	var next, failed atomic.Int64
-	var mu sync.Mutex
-	var firstErr error
-	total := newTimes()
-	var wg sync.WaitGroup
-	for range p.workers {
-		wg.Go(func() {
-			times := newTimes()
-			for ctx.Err() == nil {
-				n := next.Add(1) - 1
-				due := p.due(start, n)
-				if due.Sub(start) >= length {
-					break
-				}
-				select {
-				case <-time.After(time.Until(due)):
-				case <-ctx.Done():
-				}
-				ok, err := p.ask(ctx, client, p.connections[int(n)%len(p.connections)])
-				_ = times.RecordValue(time.Since(due).Microseconds())
-				if !ok {
-					failed.Add(1)
-				}
-				if err != nil {
-					mu.Lock()
-					firstErr = errors.Join(firstErr, err)
-					mu.Unlock()
-					return
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			total.Merge(times)
-		})
-	}
-	wg.Wait()
-	return &result{times: total, failed: failed.Load(), took: time.Since(start)}, firstErr
-}
-
-func (p *plan) due(start time.Time, n int64) time.Time {
-	if p.rate == 0 {
-		return time.Now()
-	}
-	return start.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
-}
-
-func (p *plan) ask(ctx context.Context, client *http.Client, connection string) (ok bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/v1/connections/"+connection+"/headers", http.NoBody)
+func (a *asker) Ask(n int64) (bool, error) {
+	id := a.job.connections[int(n)%len(a.job.connections)]
+	req, err := http.NewRequestWithContext(a.ctx, http.MethodGet, a.job.url+"/v1/connections/"+id+"/headers", http.NoBody)
 	if err != nil {
 		return false, err
 	}
-	req.Header.Set("Authorization", "Bearer "+p.key)
-	answer, err := client.Do(req)
+	req.Header.Set("Authorization", "Bearer "+a.job.key)
+	answer, err := a.client.Do(req)
 	if err != nil {
 		return false, err
 	}
 	_, err = io.Copy(io.Discard, answer.Body)
 	return answer.StatusCode == http.StatusOK, errors.Join(err, answer.Body.Close())
 }
+
+func (a *asker) Close() error { return nil }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,13 +32,20 @@ func (h *Handler) getHeaders(c echo.Context) error {
 		return err
 	}
 	if wantsText(c.Request()) {
-		return c.Blob(http.StatusOK, echo.MIMETextPlainCharsetUTF8, served.Answer.Text())
+		return writeWhole(c, echo.MIMETextPlainCharsetUTF8, served.Answer.Text())
 	}
 	doc := served.Answer.JSON()
 	if !served.MinTTLMet {
 		doc = withMinTTLUnmet(doc)
 	}
-	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, doc)
+	return writeWhole(c, echo.MIMEApplicationJSON, doc)
+}
+
+// writeWhole announces the length: net/http sends what is longer than its
+// buffer in chunks otherwise.
+func writeWhole(c echo.Context, contentType string, body []byte) error {
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	return c.Blob(http.StatusOK, contentType, body)
 }
 
 func minTTLOf(c echo.Context) (time.Duration, error) {
