@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/claviger /usr/local/bin/claviger
-# A new volume takes its owner from here.
+# Embedded database or not, the spool is there. A new volume takes its owner from here.
 COPY --from=build --chown=65532:65532 /out/data /data
 ENV CLAVIGER_LISTEN=0.0.0.0:8080 \
     CLAVIGER_DATA_DIR=/data

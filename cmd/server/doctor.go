@@ -34,6 +34,7 @@ func doctor(ctx context.Context, p *process, args []string) error {
 	d.look(ctx, "database", d.database)
 	d.look(ctx, "schema", d.schema)
 	d.look(ctx, "keyset", d.keyset)
+	d.look(ctx, "spool", d.spool)
 	d.look(ctx, "provider files", d.catalog)
 	d.look(ctx, "clock", d.clock)
 	d.look(ctx, "outbound", d.reach)

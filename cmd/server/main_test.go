@@ -125,8 +125,9 @@ func eachEnv(t *testing.T, fn func(t *testing.T, env map[string]string)) {
 			t.Parallel()
 			fn(t, map[string]string{
 				"CLAVIGER_DATABASE_URL": storetest.Postgres(t).URL, "CLAVIGER_LISTEN": "127.0.0.1:0",
-				"CLAVIGER_KEYSET":  strings.TrimSpace(mustRun(t, nil, "key", "generate")),
-				"CLAVIGER_API_KEY": "an-api-key-of-the-operators-own-making",
+				"CLAVIGER_DATA_DIR": filepath.Join(t.TempDir(), "data"),
+				"CLAVIGER_KEYSET":   strings.TrimSpace(mustRun(t, nil, "key", "generate")),
+				"CLAVIGER_API_KEY":  "an-api-key-of-the-operators-own-making",
 			})
 		})
 	}
@@ -309,7 +310,7 @@ func TestDoctorOfAHealthyBroker(t *testing.T) {
 	eachEnv(t, func(t *testing.T, env map[string]string) {
 		start(t, env)
 		out, _, _ := run(t, env, "doctor")
-		for _, line := range []string{"ok    configuration", "ok    database", "ok    schema", "ok    keyset", "ok    provider files", "ok    public URL"} {
+		for _, line := range []string{"ok    configuration", "ok    database", "ok    schema", "ok    keyset", "ok    spool", "ok    provider files", "ok    public URL"} {
 			if !strings.Contains(out, line) {
 				t.Errorf("no %q in\n%s", line, out)
 			}
