@@ -54,14 +54,8 @@ func (e *Engine) sweepOnce(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for i, c := range due {
-		if err := e.pace.Wait(ctx); err != nil {
-			e.putBack(due[i:])
-			return i, nil
-		}
-		select {
-		case e.lanes <- struct{}{}:
-		case <-ctx.Done():
-			e.putBack(due[i:])
+		if !e.turn(ctx) {
+			e.putBack(ctx, due[i:])
 			return i, nil
 		}
 		go func() {
@@ -72,9 +66,23 @@ func (e *Engine) sweepOnce(ctx context.Context) (int, error) {
 	return len(due), nil
 }
 
+// turn waits until the pace and a free lane allow one more, and takes the lane;
+// false means that the process is stopping.
+func (e *Engine) turn(ctx context.Context) bool {
+	if e.pace.Wait(ctx) != nil {
+		return false
+	}
+	select {
+	case e.lanes <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // putBack makes due again what a stopping process took and did not tend.
-func (e *Engine) putBack(due []vault.Connection) {
-	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
+func (e *Engine) putBack(ctx context.Context, due []vault.Connection) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
 	defer cancel()
 	for _, c := range due {
 		e.postpone(ctx, c, 0)

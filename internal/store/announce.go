@@ -31,16 +31,13 @@ func (s *Store) Listen(ctx context.Context, heard func(id string)) error {
 		<-ctx.Done()
 		return nil
 	}
-	for {
-		err := s.listenOnce(ctx, heard)
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.log.Warn("listening for changes; trying again", "error", err)
-		if pause(ctx, listenAgain) != nil {
-			return nil
+	for ctx.Err() == nil {
+		if err := s.listenOnce(ctx, heard); err != nil && ctx.Err() == nil {
+			s.log.Warn("listening for changes; trying again", "error", err)
+			_ = pause(ctx, listenAgain)
 		}
 	}
+	return nil
 }
 
 func (s *Store) listenOnce(ctx context.Context, heard func(id string)) error {

@@ -181,13 +181,13 @@ func (v *Vault) ServeUnsaved(ctx context.Context, s Stored, u *Unsaved) (Answer,
 
 // spooled is an unsaved credential as a document.
 type spooled struct {
-	Connection Connection
-	ExpiresAt  time.Time
-	Epoch      int64
-	Action     Action
-	Change     CredentialChange
-	Held       bool
-	Message    message
+	Connection Connection       `json:"connection"`
+	ExpiresAt  time.Time        `json:"expires_at"`
+	Epoch      int64            `json:"epoch"`
+	Action     Action           `json:"action"`
+	Change     CredentialChange `json:"change"`
+	Held       bool             `json:"held"`
+	Message    message          `json:"message"`
 }
 
 // unsavedPlace is the same for all: what is in it names its own place, and a
@@ -197,7 +197,7 @@ func unsavedPlace() place { return place{table: "spool", purpose: purposeUnsaved
 // SealUnsaved seals it with the master keyset, so that the spool of another
 // keyset is told apart without a database.
 func (v *Vault) SealUnsaved(u *Unsaved) ([]byte, error) {
-	plain, err := json.Marshal(spooled{
+	plain, err := json.Marshal(spooled{ //nolint:musttag // what is in it goes by the names of Go: only this program reads it
 		Connection: u.Connection, ExpiresAt: u.ExpiresAt, Epoch: u.epoch, Action: u.action, Change: u.change, Held: u.held,
 		Message: newMessage(u.integration, u.credential),
 	})
@@ -215,7 +215,7 @@ func (v *Vault) OpenUnsaved(sealed []byte) (*Unsaved, error) {
 		return nil, err
 	}
 	var doc spooled
-	if err := json.Unmarshal(plain, &doc); err != nil {
+	if err := json.Unmarshal(plain, &doc); err != nil { //nolint:musttag // as it was written
 		return nil, errors.New("decoding an unsaved credential")
 	}
 	return &Unsaved{
