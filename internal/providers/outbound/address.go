@@ -1,7 +1,9 @@
 package outbound
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -41,6 +43,16 @@ func (g guard) control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("%s: %w", ap.Addr(), ErrForbiddenAddress)
 	}
 	return nil
+}
+
+// judged is a dialer that opens nothing to an address that is not allowed.
+func (g guard) judged(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if err := g.control(network, address, nil); err != nil {
+			return nil, err
+		}
+		return dial(ctx, network, address)
+	}
 }
 
 // allowed reports whether the operator opted in to the address.

@@ -48,6 +48,10 @@ type Config struct {
 	// Resolver looks names up; nil is the system's. What it answers is judged
 	// like any other address.
 	Resolver *net.Resolver
+	// Dial takes the place of the system's sockets, such as by pipes in memory;
+	// nil is the sockets. Names are not looked up then: a host has to be an
+	// address, and is judged before it is dialled.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client calls providers. It is safe for concurrent use.
@@ -74,11 +78,14 @@ func New(cfg Config) *Client {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, Resolver: cfg.Resolver, Control: c.guard.control}
+	dial := (&net.Dialer{Timeout: dialTimeout, Resolver: cfg.Resolver, Control: c.guard.control}).DialContext
+	if cfg.Dial != nil {
+		dial = c.guard.judged(cfg.Dial)
+	}
 	transport := func() *http.Transport {
 		return &http.Transport{
 			Proxy:                  nil, // a proxy would dial for us, unjudged
-			DialContext:            dialer.DialContext,
+			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 			TLSHandshakeTimeout:    tlsTimeout,
 			DisableCompression:     true,
@@ -96,7 +103,7 @@ func New(cfg Config) *Client {
 	c.once = transport()
 	c.once.Protocols.SetHTTP1(true)
 	c.once.DisableKeepAlives = true
-	c.once.DialContext = gated(dialer.DialContext)
+	c.once.DialContext = gated(dial)
 	return c
 }
 

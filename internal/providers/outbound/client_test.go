@@ -1,6 +1,7 @@
 package outbound_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -355,4 +356,44 @@ func listen(t *testing.T) net.Listener {
 	}
 	t.Cleanup(func() { _ = ln.Close() })
 	return ln
+}
+
+// A client without sockets of the system reaches no more than one with them.
+func TestDialIsJudgedLikeASocket(t *testing.T) {
+	t.Parallel()
+	var dialled []string
+	client := outbound.New(outbound.Config{
+		Allow: allow("127.0.0.1/32"),
+		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			dialled = append(dialled, address)
+			near, far := net.Pipe()
+			go func() {
+				defer far.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(far)); err == nil {
+					_, _ = io.WriteString(far, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+				}
+			}()
+			return near, nil
+		},
+	})
+	t.Cleanup(client.Close)
+	call := func(url string) error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Do(t.Context(), req, 0)
+		return err
+	}
+	if err := call("http://127.0.0.1:7/"); err != nil {
+		t.Errorf("an address that is allowed: %v", err)
+	}
+	for _, url := range []string{"https://10.0.0.1/", "https://127.0.0.2/", "https://provider.example/"} {
+		if err := call(url); err == nil {
+			t.Errorf("%s was called", url)
+		}
+	}
+	if want := []string{"127.0.0.1:7"}; !cmp.Equal(dialled, want) {
+		t.Errorf("dialled %v, want %v", dialled, want)
+	}
 }
