@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -106,8 +107,11 @@ func (s *Success) judge(body []byte, after time.Duration) error {
 	return unavailable(fmt.Errorf("the provider says no, for a reason that its file does not list")).After(after)
 }
 
+// errUnusable is in the tree of every error about a yes that cannot be used.
+var errUnusable = errors.New("the answer cannot be used")
+
 func unusable(err error) *fault.Error {
-	return fault.Wrap(err, fault.ProviderRejected, "The provider answered in a way that was not expected.")
+	return fault.Wrap(fmt.Errorf("%w: %w", errUnusable, err), fault.ProviderRejected, "The provider answered in a way that was not expected.")
 }
 
 // marshal makes the JSON object of a body.

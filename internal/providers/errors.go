@@ -138,6 +138,7 @@ func refreshError(err error) *RefreshError {
 	f := asFault(err)
 	e := &RefreshError{Class: RefreshBroken, RetryAfter: min(f.RetryAfter, longestPause), Err: err}
 	switch {
+	case errors.Is(err, errUnusable):
 	case f.Kind == fault.ProviderUnavailable:
 		e.Class = RefreshTransient
 	case f.Kind == fault.ProviderRejected, f.Kind == fault.Invalid:

@@ -90,6 +90,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 		"unknown scheme":       strings.Replace(minimal, "scheme: token", "scheme: tokens", 1),
 		"settings missing":     strings.Replace(minimal, "    token:", "    basic:", 1),
 		"http endpoint":        minimal + "base_url: http://api.example.com\n",
+		"verified by minutes":  minimal + "verify: {url: 'https://x.example/me', account: {id: [id]}}\nverify_every: 30m\n",
 		"brace without a name": strings.Replace(minimal, "Bearer {key}", "Bearer {key", 1),
 	} {
 		if _, f := parse("x.yaml", []byte(text)); len(f.faults) == 0 {

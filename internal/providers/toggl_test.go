@@ -238,7 +238,7 @@ func TestTogglSessionIsRenewedWithAKeptPassword(t *testing.T) {
 	}{
 		{"password changed", sandbox.Status(http.StatusForbidden), providers.RefreshTerminal},
 		{"down", sandbox.Status(http.StatusServiceUnavailable), providers.RefreshTransient},
-		{"no cookie", sandbox.Respond(http.StatusOK, nil, "{}"), providers.RefreshIntegration},
+		{"no cookie", sandbox.Respond(http.StatusOK, nil, "{}"), providers.RefreshBroken},
 	} {
 		w.sandbox.Toggl().Faults().Next(sandbox.TogglLogin, 1, tt.fault)
 		_, err := w.Refresh(t.Context(), in, conn, next.Credential)
