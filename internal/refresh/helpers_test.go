@@ -99,16 +99,24 @@ func newBench(t *testing.T, db *storetest.DB) *bench {
 
 func (b *bench) open(t *testing.T) replica {
 	t.Helper()
+	return b.openWith(t, b.db.Open(t), refresh.Config{})
+}
+
+// openWith is a replica on a store of the test's own, or with other settings.
+func (b *bench) openWith(t *testing.T, s vault.Store, cfg refresh.Config) replica {
+	t.Helper()
+	cfg.Log = slog.New(slog.DiscardHandler)
 	catalog, err := providers.Load(nil)
 	must(t, err)
 	client := outbound.New(outbound.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	t.Cleanup(client.Close)
 	service := providers.New(providers.Config{Catalog: catalog, HTTP: client, PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Now: b.clock.Now})
 	v := vault.New(vault.Config{
-		Store: b.db.Open(t), Keyset: b.keyset, Now: b.clock.Now,
+		Store: s, Keyset: b.keyset, Now: b.clock.Now, Log: cfg.Log,
 		CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke,
 	})
-	e := refresh.New(refresh.Config{Vault: v, Providers: service, Owner: t.Name(), Now: b.clock.Now, Log: slog.New(slog.DiscardHandler)})
+	cfg.Vault, cfg.Providers, cfg.Owner, cfg.Now = v, service, t.Name(), b.clock.Now
+	e := refresh.New(cfg)
 	t.Cleanup(func() {
 		if err := e.Close(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Error(err)

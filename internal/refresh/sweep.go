@@ -101,7 +101,8 @@ func (e *Engine) tend(ctx context.Context, c vault.Connection) {
 	name, err := e.hostNameOf(ctx, e.system(c.EnvironmentID), c)
 	if err != nil {
 		e.log.Error("reading the integration of a connection that is due", "connection", c.ID, "error", err)
-		return // due again after the hold
+		e.postpone(ctx, c, longestPause/2+rand.N(longestPause))
+		return
 	}
 	host := e.hosts.of(name)
 	if wait := host.resting(); wait > 0 {
@@ -126,7 +127,10 @@ func (e *Engine) tend(ctx context.Context, c vault.Connection) {
 	}
 	switch {
 	case err == nil:
-	case fault.Is(err, fault.ReconnectRequired), fault.Is(err, fault.Revoked):
+	case fault.KindOf(err) == fault.Internal:
+		// Not the provider's doing: nobody has said when to look again.
+		e.log.Error("tending a connection that is due", "connection", c.ID, "error", err)
+		e.postpone(ctx, c, longestPause/2+rand.N(longestPause))
 	default:
 		e.log.Debug("a connection that is due was not refreshed", "connection", c.ID, "error", err)
 	}
