@@ -126,6 +126,11 @@ func TestAudit(t *testing.T) {
 	same(t, "the reasons of audit.md", constants(t, "internal/vault/connection.go", "Reason"), firstColumn(reasons))
 }
 
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	same(t, "the types of events.md", constants(t, "internal/vault/event.go", "Event"), firstColumn(read(t, "events.md")))
+}
+
 func TestChecksOfIDTokens(t *testing.T) {
 	t.Parallel()
 	page := read(t, "oidc.md")

@@ -176,6 +176,7 @@ func onlyMore(before, after, table string) bool {
 func TestElsewhere(t *testing.T) {
 	each(t, func(w *world) {
 		x := w.target()
+		w.get("/v1/events").want(http.StatusOK).has(x.connection) // there is one to see, here
 		before := string(w.db.Rows(w.t))
 		for _, o := range w.contract.operations {
 			if !strings.Contains(o.path, "{") || o.path == "/v1/providers/{name}" {
@@ -199,6 +200,7 @@ func TestElsewhere(t *testing.T) {
 			w.get(path).as(w.elsewhere).want(http.StatusOK).is("data", []any{})
 		}
 		w.get("/v1/api-keys").as(w.elsewhere).want(http.StatusOK).lacks(x.apiKey)
+		w.get("/v1/events").as(w.elsewhere).want(http.StatusOK).is("data", []any{}).is("next_cursor", nil)
 		w.post("/v1/connect-sessions", object{"end_user": ada, "connection_id": x.connection}).as(w.elsewhere).want(http.StatusNotFound)
 		w.post("/v1/connect-sessions", object{"end_user": ada, "integrations": []string{"toggl"}}).as(w.elsewhere).
 			want(http.StatusUnprocessableEntity).code("invalid_request", "/integrations/0")

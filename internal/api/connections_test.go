@@ -307,6 +307,13 @@ func TestBadQueries(t *testing.T) {
 			w.get(path + "?a=%ff").want(http.StatusBadRequest)
 		}
 		for query, pointer := range map[string]string{
+			"after=x": "after", "after=-1": "after", "after=%2B1": "after", "after=1.5": "after", "after=1&after=2": "after", "after=evt_1": "after",
+			"after=9223372036854775808": "after", "after=" + strings.Repeat("1", 257): "after", "cursor=1": "cursor",
+			"limit=0": "limit", "limit=201": "limit", "limit=": "limit", "type=connection.revoked": "type",
+		} {
+			w.get("/v1/events?"+query).want(http.StatusBadRequest).code("invalid_request", pointer)
+		}
+		for query, pointer := range map[string]string{
 			"status=gone": "status", "status=": "status", "tag.a=1&tag.a=2": "tag.a", "tag.=1": "tag.", "tag=1": "tag",
 			"end_user_id=" + strings.Repeat("u", 257): "end_user_id", "PLANTED-IN-A-QUERY=1": "",
 		} {

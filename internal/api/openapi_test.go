@@ -82,6 +82,13 @@ func TestDocumentWords(t *testing.T) {
 	if d := cmp.Diff(scopes, words(schemas["Scope"], "enum")); d != "" {
 		t.Errorf("scopes (-code +document):\n%s", d)
 	}
+	types := []string{
+		string(vault.EventCreated), string(vault.EventReconnectRequired), string(vault.EventRecovered),
+		string(vault.EventRefreshFailing), string(vault.EventRefreshed), string(vault.EventRevoked),
+	}
+	if d := cmp.Diff(types, words(schemas["Event"], "properties", "type", "enum")); d != "" {
+		t.Errorf("types of events (-code +document):\n%s", d)
+	}
 	codes := words(schemas["Problem"], "properties", "code", "enum")
 	for k := fault.Internal; k <= fault.Unavailable; k++ {
 		if !slices.Contains(codes, k.Code()) {

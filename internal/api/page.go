@@ -17,10 +17,11 @@ const (
 	maxParam     = 256 // bytes
 )
 
-// list is one page of a list, newest first.
+// list is one page of a list, newest first; of events, oldest first.
 type list[T any] struct {
 	Data []T `json:"data"`
-	// NextCursor asks for what comes after; null where nothing does.
+	// NextCursor asks for what comes after; null where nothing does, or where
+	// there are no events yet.
 	NextCursor *string `json:"next_cursor"`
 }
 

@@ -18,6 +18,12 @@ func (s *Store) Explained(record func(query, plan string)) (vault.Store, vault.T
 	return explainedStore{shown}, tx{reader{c}}
 }
 
+// NumberIn numbers events in a transaction of [Store.Explained].
+func NumberIn(ctx context.Context, t vault.Tx, limit int) error {
+	_, err := t.(tx).numberEvents(ctx, limit)
+	return err
+}
+
 type explainedStore struct{ *Store }
 
 func (s explainedStore) KeyAndConnection(ctx context.Context, keyHash []byte, connectionID string) (*vault.APIKey, *vault.ConnectionRow, error) {

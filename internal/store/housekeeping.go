@@ -33,6 +33,12 @@ func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) err
 			DELETE FROM connect_sessions WHERE id IN (
 				SELECT id FROM connect_sessions
 				WHERE expires_at < $1 AND (result_expires_at IS NULL OR result_expires_at < $1) LIMIT $2)`, keepSince},
+		// Along the positions, which needs no index of its own: they are as good
+		// as in the order of time. What nobody could read yet stays.
+		{"deleting old events", `
+			DELETE FROM events WHERE seq IN (
+				SELECT seq FROM (SELECT seq, at FROM events WHERE position > 0 ORDER BY position LIMIT $2) AS oldest
+				WHERE at < $1)`, keepSince},
 	} {
 		for {
 			n, err := s.w.exec(ctx, sweep.what, sweep.query, micros(sweep.at), sweepBatch)

@@ -80,6 +80,9 @@ func operations(b *bench, id string) map[vault.Scope][]func(context.Context, vau
 				return err
 			},
 		},
+		vault.ScopeEventsRead: {
+			func(ctx context.Context, c vault.Caller) error { _, err := b.Events(ctx, c, 0, 1); return err },
+		},
 		vault.ScopeAPIKeysWrite: {
 			func(ctx context.Context, c vault.Caller) error {
 				_, _, err := b.CreateAPIKey(ctx, c, vault.NewAPIKey{Name: "x", Scopes: []vault.Scope{vault.ScopeAuditRead}})

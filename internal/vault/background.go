@@ -7,20 +7,23 @@ import (
 	"time"
 )
 
-// How often the vault looks after itself, and how long ended sessions are kept.
+// How often the vault looks after itself, and how long ended sessions and
+// events are kept.
 const (
-	flushEvery   = time.Second
-	tidyEvery    = 15 * time.Second
-	tellEvery    = 5 * time.Second
-	keepSessions = 30 * 24 * time.Hour
+	flushEvery  = time.Second
+	numberEvery = time.Second
+	tidyEvery   = 15 * time.Second
+	tellEvery   = 5 * time.Second
+	keepPast    = 30 * 24 * time.Hour
 )
 
-// Run flushes reads, revokes what was not redeemed, tells providers and removes
+// Run flushes reads, numbers events, revokes what was not redeemed, tells providers and removes
 // what is over, until ctx ends; then it flushes once more. It answers only what
 // that last flush does. A provider that hangs keeps none of the rest waiting.
 func (v *Vault) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { v.every(ctx, flushEvery, v.FlushReads) })
+	loops.Go(func() { v.every(ctx, numberEvery, v.numberEvents) })
 	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
 	loops.Go(func() { v.every(ctx, tellEvery, v.tellAll) })
 	loops.Wait()
@@ -46,7 +49,7 @@ func (v *Vault) every(ctx context.Context, period time.Duration, work func(conte
 
 // Tidy does one round of the background work by itself.
 func (v *Vault) Tidy(ctx context.Context) error {
-	return errors.Join(v.clean(ctx), v.tellAll(ctx))
+	return errors.Join(v.numberEvents(ctx), v.clean(ctx), v.tellAll(ctx))
 }
 
 func (v *Vault) clean(ctx context.Context) error {
@@ -54,6 +57,6 @@ func (v *Vault) clean(ctx context.Context) error {
 		v.reap(ctx),
 		v.WarmKeysets(ctx),
 		v.noteStrangers(ctx),
-		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepSessions)),
+		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepPast)),
 	)
 }

@@ -30,6 +30,7 @@ const (
 	ScopeConnectionsRevoke  Scope = "connections:revoke"
 	ScopeCredentialsRead    Scope = "credentials:read"
 	ScopeCredentialsReadRaw Scope = "credentials:read_raw"
+	ScopeEventsRead         Scope = "events:read"
 	ScopeAPIKeysWrite       Scope = "api_keys:write"
 	ScopeAuditRead          Scope = "audit:read"
 )
@@ -39,7 +40,7 @@ func AllScopes() []Scope {
 	return []Scope{
 		ScopeProvidersRead, ScopeIntegrationsRead, ScopeIntegrationsWrite, ScopeConnectWrite,
 		ScopeConnectionsRead, ScopeConnectionsWrite, ScopeConnectionsRevoke,
-		ScopeCredentialsRead, ScopeCredentialsReadRaw, ScopeAPIKeysWrite, ScopeAuditRead,
+		ScopeCredentialsRead, ScopeCredentialsReadRaw, ScopeEventsRead, ScopeAPIKeysWrite, ScopeAuditRead,
 	}
 }
 

@@ -14,6 +14,7 @@
 //	connections.go, headers.go                     reading, and the hot path
 //	renewal.go             the lease, and saving what a refresh brought
 //	revoke.go, outbox.go   mark, erase, tell the provider, receipt
+//	event.go, events.go    what happened to connections, for whoever follows
 //	reads.go, strangers.go reads, and refusals of callers unknown, gathered for the trail
 //	background.go          what happens without anybody asking
 //	admin.go               what only the admin's pages ask

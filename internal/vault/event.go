@@ -1,29 +1,33 @@
 package vault
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // EventType says what happened to a connection.
 type EventType string
 
 // The types. The same words stand in SQL, JSON and docs.
 const (
-	EventCreated           EventType = "connection.created"
-	EventRefreshed         EventType = "connection.refreshed"
-	EventRefreshFailing    EventType = "connection.refresh_failing"
+	// EventCreated: it is active for the first time. Until then it makes no event.
+	EventCreated EventType = "connection.created"
+	// EventRefreshed: it has a new credential, without the end user.
+	EventRefreshed EventType = "connection.refreshed"
+	// EventRefreshFailing: refreshes fail, for now; what is valid is still served.
+	EventRefreshFailing EventType = "connection.refresh_failing"
+	// EventReconnectRequired: the end user has to link again.
 	EventReconnectRequired EventType = "connection.reconnect_required"
-	EventRecovered         EventType = "connection.recovered"
-	EventRevoked           EventType = "connection.revoked"
+	// EventRecovered: it works again after one of the two before.
+	EventRecovered EventType = "connection.recovered"
+	// EventRevoked: the end. There is no event of a connection after it.
+	EventRevoked EventType = "connection.revoked"
 )
 
 // Event is one thing that happened to a connection, as it was right after. It
-// is written in the same transaction as the change.
+// is written in the same transaction as the change. Its members are words and
+// ids, so that no secret can get in.
 type Event struct {
 	ID            string
 	EnvironmentID string
-	// Position orders the events that can be read; 0 until it is given.
+	// Position orders the events that can be read, from 1; 0 until it is given.
 	Position     int64
 	At           time.Time
 	Type         EventType
@@ -34,13 +38,4 @@ type Event struct {
 	Status       Status
 	Reason       string // the status reason, or why refreshes fail
 	Generation   int64
-}
-
-// emit writes an event about a connection as it is now.
-func (v *Vault) emit(ctx context.Context, tx Tx, t EventType, c *Connection, reason string) error {
-	return tx.InsertEvent(ctx, Event{
-		ID: newID("evt"), EnvironmentID: c.EnvironmentID, At: v.now(), Type: t,
-		ConnectionID: c.ID, Integration: c.Integration, Provider: c.Provider, EndUserID: c.EndUser.ID,
-		Status: c.Status, Reason: reason, Generation: c.Generation,
-	})
 }

@@ -169,6 +169,11 @@ func (v *Vault) create(ctx context.Context, tx Tx, caller Caller, s *SessionRow,
 	if err := tx.InsertConnection(ctx, row); err != nil {
 		return Connection{}, AuditEntry{}, fmt.Errorf("creating connection: %w", err)
 	}
+	if status == StatusActive {
+		if err := v.emit(ctx, tx, EventCreated, &row.Connection, ""); err != nil {
+			return Connection{}, AuditEntry{}, err
+		}
+	}
 	e := v.connectionEntry(caller, action, &row.Connection)
 	if status == StatusPending {
 		e.Reason = string(StatusPending)
@@ -230,9 +235,11 @@ func (v *Vault) saveLocked(ctx context.Context, tx Tx, caller Caller, row *Conne
 		return Connection{}, fmt.Errorf("reading saved connection: %w", err)
 	}
 	if row.BaseURL != "" && saved.BaseURL != row.BaseURL {
-		err = tx.InsertAudit(ctx, v.connectionEntry(caller, ActionBaseURLChanged, &saved.Connection))
+		if err := tx.InsertAudit(ctx, v.connectionEntry(caller, ActionBaseURLChanged, &saved.Connection)); err != nil {
+			return Connection{}, err
+		}
 	}
-	return saved.Connection, err
+	return saved.Connection, v.emitLinked(ctx, tx, &row.Connection, &saved.Connection)
 }
 
 // noteHeldURL puts it in the trail when a provider names another API root than
@@ -299,6 +306,9 @@ func (v *Vault) ImportConnection(ctx context.Context, caller Caller, n NewImport
 	row.ExternalID = n.ExternalID
 	err = v.store.Update(ctx, func(tx Tx) error {
 		if err := tx.InsertConnection(ctx, row); err != nil {
+			return err
+		}
+		if err := v.emit(ctx, tx, EventCreated, &row.Connection, ""); err != nil {
 			return err
 		}
 		return tx.InsertAudit(ctx, v.connectionEntry(caller, ActionConnectionImported, &row.Connection))

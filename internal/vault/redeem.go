@@ -86,6 +86,9 @@ func (v *Vault) activate(ctx context.Context, tx Tx, caller Caller, s *SessionRo
 	}
 	c := pending.Connection
 	c.Status, c.PendingUntil = StatusActive, time.Time{}
+	if err := v.emit(ctx, tx, EventCreated, &c, ""); err != nil {
+		return Connection{}, err
+	}
 	return c, tx.InsertAudit(ctx, v.connectionEntry(caller, ActionConnectionActivated, &c))
 }
 

@@ -73,6 +73,9 @@ func (v *Vault) mark(ctx context.Context, caller Caller, id, reason string) (tim
 		if _, err := tx.Revoke(ctx, id, reason, at); err != nil {
 			return err
 		}
+		if err := v.emitRevoked(ctx, tx, &row.Connection, reason); err != nil {
+			return err
+		}
 		e := v.connectionEntry(caller, ActionConnectionRevoked, &row.Connection)
 		e.Reason = reason
 		return tx.InsertAudit(ctx, e)

@@ -159,6 +159,9 @@ type Reader interface {
 	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
 
 	Audit(ctx context.Context, environmentID string, f AuditFilter) ([]AuditEntry, error)
+	// Events lists up to limit of those that have a position, oldest first, from
+	// the one after the given position on.
+	Events(ctx context.Context, environmentID string, after int64, limit int) ([]Event, error)
 }
 
 // Tx writes, in one transaction. Methods that say "reports whether" are
@@ -234,7 +237,7 @@ type Tx interface {
 	DeleteConnection(ctx context.Context, id string) error
 
 	InsertAudit(ctx context.Context, e AuditEntry) error
-	// InsertEvent writes an event; its position comes later.
+	// InsertEvent writes an event; its position comes later, by NumberEvents.
 	InsertEvent(ctx context.Context, e Event) error
 }
 
@@ -291,9 +294,15 @@ type Store interface {
 	ClaimRevocation(ctx context.Context, id string, now time.Time) (*RevocationRow, error)
 	// PendingBefore lists connections whose time to be redeemed is over.
 	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
-	// DeleteExpired removes attempts and guess windows that are over, and
-	// sessions that ended before keepSince.
+	// DeleteExpired removes attempts and guess windows that are over, sessions
+	// that ended before keepSince, and events from before it.
 	DeleteExpired(ctx context.Context, now, keepSince time.Time) error
+
+	// NumberEvents gives the next positions to up to limit committed events that
+	// have none, of all environments, and answers how many there were. Positions
+	// become visible in their order, and those of one connection are in the
+	// order of its changes. It may run on all replicas at once.
+	NumberEvents(ctx context.Context, limit int) (int, error)
 
 	// AddReads writes gathered reads: an audit entry for each, and last_read_at
 	// of the connections and last_used_at of the keys. One without a connection

@@ -12,8 +12,11 @@ ALTER TABLE environments ADD COLUMN strict_reads boolean NOT NULL DEFAULT FALSE;
 
 -- What happened to connections, for whoever follows. A position is given once
 -- the event is committed, in one order for all, so that nobody who reads up to
--- a position misses what comes to light before it later.
+-- a position misses what comes to light before it later. Among those that wait
+-- for one the order is seq, which whoever has locked a connection takes after
+-- those before: no clock decides what came first.
 CREATE TABLE events (
+    seq            bigint GENERATED ALWAYS AS IDENTITY,
     id             text COLLATE "C" NOT NULL,
     environment_id text COLLATE "C" NOT NULL,
     position       bigint,
@@ -26,14 +29,15 @@ CREATE TABLE events (
     status         text COLLATE "C" NOT NULL,
     reason         text COLLATE "C" NOT NULL,
     generation     bigint NOT NULL,
-    CONSTRAINT events_pkey           PRIMARY KEY (id),
+    CONSTRAINT events_pkey           PRIMARY KEY (seq),
+    CONSTRAINT events_id_key         UNIQUE (id),
     CONSTRAINT events_position_key   UNIQUE (position),
     CONSTRAINT events_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
     CONSTRAINT events_generation     CHECK (generation >= 1),
     CONSTRAINT events_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(type) BETWEEN 1 AND 64 AND length(connection_id) <= 64 AND length(reason) <= 128)
 );
 CREATE INDEX events_list       ON events (environment_id, position) WHERE position IS NOT NULL;
-CREATE INDEX events_unnumbered ON events (id) WHERE position IS NULL;
+CREATE INDEX events_unnumbered ON events (seq) WHERE position IS NULL;
 
 CREATE TABLE event_counter (
     id   bigint NOT NULL,
