@@ -113,7 +113,7 @@ func TestVerifiedOnASchedule(t *testing.T) {
 		b.sandbox.Toggl().Faults().Next(sandbox.TogglMe, 1, sandbox.Status(502))
 		b.due(t, c)
 		waitFor(t, "put off", func() bool {
-			after := b.connection(t, c.ID).DueAt.Sub(time.Now())
+			after := time.Until(b.connection(t, c.ID).DueAt)
 			return b.sandbox.Toggl().Faults().Pending(sandbox.TogglMe) == 0 && after > 30*time.Second && after < 5*minute
 		})
 
