@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -387,6 +388,38 @@ func TestSpoolEntryVanishes(t *testing.T) {
 	must(t, one.Drop("con_a.1.1"))
 	put(t, one, "con_b.1.1", "ours")
 	wantNames(t, other, "con_b.1.1")
+}
+
+// What comes and goes while the directory is read does not hide what stays.
+func TestSpoolListsWhatStays(t *testing.T) {
+	t.Parallel()
+	dir := spoolDir(t)
+	s := openSpool(t, refresh.SpoolConfig{Dir: dir})
+	put(t, s, "con_stays.1.1", "ours")
+	ctx, stop := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	others.Go(func() {
+		for ctx.Err() == nil {
+			for i := range 50 {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("con_%d.1.1", i)), []byte("ours"), 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			for i := range 50 {
+				if err := os.Remove(filepath.Join(dir, fmt.Sprintf("con_%d.1.1", i))); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for range 1000 {
+		if !slices.Contains(s.Names(), "con_stays.1.1") {
+			t.Error("an entry is not listed")
+			break
+		}
+	}
+	stop()
+	others.Wait()
 }
 
 // Permissions do not stop root, so the places are such that cannot be used by anybody.
