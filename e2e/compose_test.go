@@ -85,6 +85,11 @@ func TestComposeKeepsItsPromises(t *testing.T) {
 	if !broker.ReadOnly {
 		t.Error("the broker's root file system can be written to")
 	}
+	if !slices.ContainsFunc(broker.Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Type == types.VolumeTypeVolume && v.Source != "" && v.Target == "/data" && !v.ReadOnly
+	}) {
+		t.Error("the broker's data directory, where its spool is, is no named volume that it can write to")
+	}
 	if len(database.Ports) > 0 {
 		t.Error("the database is published on the host")
 	}
