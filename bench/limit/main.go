@@ -110,7 +110,7 @@ func handler(read answers, gcm cipher.AEAD) http.HandlerFunc {
 
 // prepare readies the broker's statement and its answer's columns, all of them.
 func prepare(ctx context.Context, url string, hash []byte) (answers, func(), error) {
-	statement := store.HotStatement(url)
+	statement := store.HotStatement()
 	if strings.HasPrefix(url, "postgres") {
 		pool, err := pgxpool.New(ctx, url)
 		if err != nil {
@@ -119,7 +119,7 @@ func prepare(ctx context.Context, url string, hash []byte) (answers, func(), err
 		return func(ctx context.Context, id string) ([]byte, error) {
 			var r store.HotRow
 			err := pool.QueryRow(ctx, statement, hash, id).Scan(r.Columns()...)
-			return r.Answer(), err
+			return r.Answer, err
 		}, pool.Close, nil
 	}
 	db, err := sql.Open("sqlite", "file:"+url+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=query_only(1)")
@@ -135,6 +135,6 @@ func prepare(ctx context.Context, url string, hash []byte) (answers, func(), err
 	return func(ctx context.Context, id string) ([]byte, error) {
 		var r store.HotRow
 		err := stmt.QueryRowContext(ctx, hash, id).Scan(r.Columns()...)
-		return r.Answer(), err
+		return r.Answer, err
 	}, func() { _ = stmt.Close(); _ = db.Close() }, nil
 }

@@ -32,7 +32,11 @@ func (h *Handler) getHeaders(c echo.Context) error {
 		return err
 	}
 	if wantsText(c.Request()) {
-		return writeWhole(c, echo.MIMETextPlainCharsetUTF8, served.Answer.Text())
+		text, err := served.Answer.Text()
+		if err != nil {
+			return err
+		}
+		return writeWhole(c, echo.MIMETextPlainCharsetUTF8, text)
 	}
 	doc := served.Answer.JSON()
 	if !served.MinTTLMet {

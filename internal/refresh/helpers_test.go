@@ -184,7 +184,9 @@ func (b *bench) accepted(t *testing.T, url string, s refresh.Served) bool {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	must(t, err)
-	for name, value := range parse(string(s.Answer.Text())) {
+	text, err := s.Answer.Text()
+	must(t, err)
+	for name, value := range parse(string(text)) {
 		req.Header.Set(name, value)
 	}
 	answer, err := http.DefaultTransport.RoundTrip(req)

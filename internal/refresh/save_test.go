@@ -37,11 +37,11 @@ func (s *shaky) Connection(ctx context.Context, environmentID, id string) (*vaul
 	return s.Store.Connection(ctx, environmentID, id)
 }
 
-func (s *shaky) KeyAndConnection(ctx context.Context, hash []byte, id string) (*vault.APIKey, *vault.ConnectionRow, error) {
+func (s *shaky) LookupHeaders(ctx context.Context, hash []byte, id string) (*vault.HeadersRow, error) {
 	if s.down.Load() {
-		return nil, nil, errDown
+		return nil, errDown
 	}
-	return s.Store.KeyAndConnection(ctx, hash, id)
+	return s.Store.LookupHeaders(ctx, hash, id)
 }
 
 func (b *bench) openSpool(t *testing.T, dir string) *refresh.Spool {

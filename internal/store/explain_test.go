@@ -39,10 +39,11 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"connections with a tag":     {"value"},
 			"connections of integration": {"integration_id"},
 			"overdue connections":        {"pending_until"},
+			"due":                        {"due_at"},
 			"events":                     {"environment_id", "position"},
 		}
 		for what, run := range map[string]func() error{
-			"key and connection":         func() error { _, _, err := shown.KeyAndConnection(ctx, hash("k"), row.ID); return err },
+			"key and connection":         func() error { _, err := shown.LookupHeaders(ctx, hash("k"), row.ID); return err },
 			"environment":                func() error { _, err := shown.Environment(ctx, env); return err },
 			"environment by name":        func() error { _, err := shown.EnvironmentByName(ctx, w.env.Name); return err },
 			"API key by hash":            func() error { _, err := shown.APIKeyByHash(ctx, w.key.Hash); return err },

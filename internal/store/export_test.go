@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"time"
 
@@ -26,15 +27,38 @@ func NumberIn(ctx context.Context, t vault.Tx, limit int) error {
 
 type explainedStore struct{ *Store }
 
-func (s explainedStore) KeyAndConnection(ctx context.Context, keyHash []byte, connectionID string) (*vault.APIKey, *vault.ConnectionRow, error) {
-	rows, err := s.w.db.QueryContext(ctx, s.d.hot, keyHash, connectionID)
-	if err != nil {
-		return nil, nil, err
+// LookupHeaders runs what a lookup by itself runs, and what a batch runs.
+func (s explainedStore) LookupHeaders(ctx context.Context, keyHash []byte, connectionID string) (*vault.HeadersRow, error) {
+	batch, args := sqliteBatch(4), []any{keyHash, connectionID, nil, nil, nil, nil, nil, nil}
+	if s.pool != nil {
+		batch, args = hotBatch, []any{[][]byte{keyHash, keyHash}, []string{connectionID, ""}}
 	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, err
+	for query, args := range map[string][]any{hotStatement: {keyHash, connectionID}, batch: args} {
+		rows, err := s.w.db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, err
+		}
 	}
-	return nil, nil, rows.Close()
+	return nil, nil
+}
+
+// Batches is how lookups are answered: run is called with what a batch asks
+// for, and what it answers is the error of them all.
+func Batches(lanes, most int, run func(lane int, ids []string) error) (ask func(ctx context.Context, id string) error, stop func() error) {
+	l := newLookups(lanes, most, func(lane int, batch []*lookup) error {
+		var ids []string
+		for _, x := range batch {
+			ids = append(ids, x.id)
+		}
+		return run(lane, ids)
+	})
+	return func(ctx context.Context, id string) error {
+		_, err := l.do(ctx, nil, id)
+		return err
+	}, l.close
 }
 
 type explainer struct {

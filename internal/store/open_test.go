@@ -180,10 +180,10 @@ func TestPostgresExecModes(t *testing.T) {
 			if !w.save(row.ID, 1, 0, change(vault.StatusActive)) {
 				t.Error("not saved")
 			}
-			_, conn, err := w.KeyAndConnection(ctx, w.key.Hash, row.ID)
-			if err != nil || conn == nil || conn.Generation != 2 {
-				t.Errorf("hot path: %+v, %v", conn, err)
-			}
+			race(t, 64, func(int) (bool, error) { // alone and in batches
+				found, err := w.LookupHeaders(ctx, w.key.Hash, row.ID)
+				return err == nil && found != nil && found.Generation == 2, err
+			})
 			list, err := w.Connections(ctx, w.env.ID, vault.ConnectionFilter{
 				Integration: "toggl", EndUserID: "user-1", Status: vault.StatusActive, Tags: map[string]string{"team": "blue"},
 				Query: "ADA", Page: vault.Page{Cursor: "d", Limit: 1},

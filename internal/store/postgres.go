@@ -33,6 +33,8 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 		log:    cfg.Log,
 		clock:  clock{wall: cfg.Now},
 	}
+	s.lookups = postgresLookups(ctx, pool)
+	s.stopLookups = s.lookups.close
 	if err := s.measure(ctx); err != nil {
 		_ = s.Close()
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,8 +34,9 @@ type Store struct {
 	// read and write are one pool on Postgres. On SQLite the write pool has one
 	// connection: writers queue here, in order, and not in SQLite's busy loop.
 	read, write *sql.DB
-	pool        *pgxpool.Pool            // Postgres only
-	hot         atomic.Pointer[sql.Stmt] // SQLite only
+	pool        *pgxpool.Pool // Postgres only
+	lookups     *lookups
+	stopLookups func() error
 	log         *slog.Logger
 	clock       clock
 }
@@ -112,9 +112,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close closes all connections. Statements under way end first.
 func (s *Store) Close() error {
 	var errs []error
-	if stmt := s.hot.Load(); stmt != nil {
-		errs = append(errs, stmt.Close())
-	}
+	errs = append(errs, s.stopLookups())
 	errs = append(errs, s.read.Close())
 	if s.write != s.read {
 		errs = append(errs, s.write.Close())

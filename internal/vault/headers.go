@@ -3,10 +3,11 @@ package vault
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/claviger/claviger/internal/fault"
@@ -14,16 +15,12 @@ import (
 
 // Answer is the headers answer, rendered when the credential changed: a read
 // opens and copies bytes and parses nothing. It is secret as a whole.
-type Answer struct{ blob []byte }
+type Answer struct{ doc []byte }
 
-// renderAnswer lays the JSON and the text form one after the other, behind the
-// length of the first.
 func renderAnswer(headers []Header, baseURL string, expiresAt time.Time, generation int64) ([]byte, error) {
-	var text bytes.Buffer
 	plain := make(map[string]string, len(headers))
 	for _, h := range headers {
 		plain[h.Name] = h.Value.Reveal()
-		text.WriteString(h.Name + ": " + h.Value.Reveal() + "\n")
 	}
 	body := struct {
 		Headers    map[string]string `json:"headers"`
@@ -44,23 +41,26 @@ func renderAnswer(headers []Header, baseURL string, expiresAt time.Time, generat
 	if err := enc.Encode(body); err != nil {
 		return nil, fmt.Errorf("rendering headers: %w", err)
 	}
-	blob := binary.AppendUvarint(make([]byte, 0, doc.Len()+text.Len()+4), uint64(doc.Len()))
-	return append(append(blob, doc.Bytes()...), text.Bytes()...), nil
-}
-
-func (a Answer) split() (doc, text []byte) {
-	n, size := binary.Uvarint(a.blob)
-	if size <= 0 || n > uint64(len(a.blob)-size) {
-		return nil, nil
-	}
-	return a.blob[size : size+int(n)], a.blob[size+int(n):]
+	return doc.Bytes(), nil
 }
 
 // JSON is the body of the REST answer. The bytes are not to be changed.
-func (a Answer) JSON() []byte { doc, _ := a.split(); return doc }
+func (a Answer) JSON() []byte { return a.doc }
 
-// Text is the answer as "Name: value" lines, for curl -H @-.
-func (a Answer) Text() []byte { _, text := a.split(); return text }
+// Text is the answer as "Name: value" lines by name, for curl -H @-. It is
+// asked for by people and made when they ask.
+func (a Answer) Text() ([]byte, error) {
+	headers, err := a.headers()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(headers, func(x, y Header) int { return strings.Compare(x.Name, y.Name) })
+	var text []byte
+	for _, h := range headers {
+		text = append(text, h.Name+": "+h.Value.Reveal()+"\n"...)
+	}
+	return text, nil
+}
 
 func (a Answer) headers() ([]Header, error) {
 	var body struct {
@@ -76,12 +76,14 @@ func (a Answer) headers() ([]Header, error) {
 	return headers, nil
 }
 
-// Stored is a connection as the hot path found it, its answer still sealed.
+// Stored is a connection as the hot path found it, its answer still sealed. Of
+// the connection it has id, environment, status, reason, generation, expiry and
+// whether it is renewable.
 type Stored struct {
 	Caller     Caller
 	Connection Connection
-	Lease      Lease
 	answer     []byte
+	strict     bool
 }
 
 // LookupHeaders authenticates the key, finds the connection and decides, in
@@ -94,30 +96,34 @@ func (v *Vault) LookupHeaders(ctx context.Context, key Secret, id string) (Store
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
 	hash := HashToken(key)
-	k, row, err := v.store.KeyAndConnection(ctx, hash, id)
+	row, err := v.store.LookupHeaders(ctx, hash, id)
 	if err != nil {
 		return Stored{}, fmt.Errorf("reading key and connection: %w", err)
 	}
-	caller, err := v.callerOf(k, hash)
-	if err != nil {
-		return Stored{}, err
+	if row == nil || !sameHash(row.KeyHash, hash) || row.KeyRevoked || !row.KeyExpiresAt.IsZero() && !v.now().Before(row.KeyExpiresAt) {
+		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
-	known := Stored{Caller: caller}
-	if err := v.allow(ctx, caller, ScopeCredentialsRead, id); err != nil {
-		return known, err
+	s := Stored{Caller: Caller{Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes}}
+	if err := v.allow(ctx, s.Caller, ScopeCredentialsRead, id); err != nil {
+		return s, err
 	}
-	if row == nil {
-		return known, fault.New(fault.NotFound, "There is no such connection.")
+	if row.Status == "" {
+		return s, fault.New(fault.NotFound, "There is no such connection.")
 	}
-	if err := servable(&row.Connection); err != nil {
-		return known, err
+	if err := servable(id, row.Status, row.StatusReason); err != nil {
+		return s, err
 	}
-	return Stored{Caller: caller, Connection: row.Connection, Lease: row.Lease, answer: row.Answer}, nil
+	c := &s.Connection
+	c.ID, c.EnvironmentID, c.Status, c.StatusReason = id, row.EnvironmentID, row.Status, row.StatusReason
+	c.Generation, c.ExpiresAt, c.Renewable = row.Generation, row.ExpiresAt, row.Renewable
+	s.answer, s.strict = row.Answer, row.StrictReads
+	return s, nil
 }
 
-// OpenHeaders opens the answer and counts the read.
+// OpenHeaders opens the answer and notes the read. Where the environment is
+// strict, the entry is in the trail when it returns.
 func (v *Vault) OpenHeaders(ctx context.Context, s Stored) (Answer, error) {
-	a, err := v.openAnswer(ctx, &ConnectionRow{Connection: s.Connection, Answer: s.answer})
+	a, err := v.openAnswer(ctx, &s.Connection, s.answer)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -131,9 +137,9 @@ func (v *Vault) noteRead(_ context.Context, s Stored) error {
 	return nil
 }
 
-func (v *Vault) openAnswer(ctx context.Context, row *ConnectionRow) (Answer, error) {
-	blob, err := v.ring.open(ctx, connectionPlace(&row.Connection, purposeAnswer, row.Generation), row.Answer)
-	return Answer{blob}, err
+func (v *Vault) openAnswer(ctx context.Context, c *Connection, sealed []byte) (Answer, error) {
+	doc, err := v.ring.open(ctx, connectionPlace(c, purposeAnswer, c.Generation), sealed)
+	return Answer{doc}, err
 }
 
 func (v *Vault) openCredential(ctx context.Context, row *ConnectionRow) (Credential, error) {
@@ -154,7 +160,7 @@ func (v *Vault) OpenCredential(ctx context.Context, caller Caller, id string, wi
 	if err != nil {
 		return Connection{}, nil, missing(err, "connection")
 	}
-	if err := servable(&row.Connection); err != nil {
+	if err := servable(row.ID, row.Status, row.StatusReason); err != nil {
 		return Connection{}, nil, err
 	}
 	credential, err := v.openCredential(ctx, row)
@@ -172,18 +178,18 @@ func (v *Vault) OpenCredential(ctx context.Context, caller Caller, id string, wi
 }
 
 // servable answers nil for a connection whose headers may leave.
-func servable(c *Connection) error {
-	switch c.Status {
+func servable(id string, status Status, reason string) error {
+	switch status {
 	case StatusActive:
 		return nil
 	case StatusPending:
 		return fault.New(fault.Conflict, "The connection is pending: the host has to redeem the result first.")
 	case StatusReconnectRequired:
-		return ReconnectFault(c.StatusReason)
+		return ReconnectFault(reason)
 	case StatusRevoked:
 		return revokedFault()
 	}
-	return fmt.Errorf("connection %s has the unknown status %q", c.ID, c.Status)
+	return fmt.Errorf("connection %s has the unknown status %q", id, status)
 }
 
 func revokedFault() error { return fault.New(fault.Revoked, "The connection was revoked.") }

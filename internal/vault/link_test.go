@@ -151,9 +151,11 @@ func headers(t *testing.T, b *bench, key vault.Secret, id string) string {
 	must(t, err)
 	a, err := b.OpenHeaders(t.Context(), s)
 	must(t, err)
-	name, value, _ := cut(string(a.Text()))
+	text, err := a.Text()
+	must(t, err)
+	name, value, _ := cut(string(text))
 	if name != "Authorization" {
-		t.Fatalf("headers: %s", a.Text())
+		t.Fatalf("headers: %s", text)
 	}
 	return value
 }

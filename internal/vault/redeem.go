@@ -126,7 +126,7 @@ func (v *Vault) grantOf(ctx context.Context, row *ConnectionRow) (Grant, error) 
 	if err != nil {
 		return Grant{}, err
 	}
-	answer, err := v.openAnswer(ctx, row)
+	answer, err := v.openAnswer(ctx, &row.Connection, row.Answer)
 	if err != nil {
 		return Grant{}, err
 	}

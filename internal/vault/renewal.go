@@ -207,7 +207,7 @@ func (v *Vault) OpenForCall(ctx context.Context, caller Caller, id string) (Conn
 	if err != nil {
 		return Connection{}, Integration{}, nil, missing(err, "connection")
 	}
-	if err := servable(&row.Connection); err != nil {
+	if err := servable(row.ID, row.Status, row.StatusReason); err != nil {
 		return Connection{}, Integration{}, nil, err
 	}
 	in, err := v.OpenIntegration(ctx, caller, row.IntegrationID)
@@ -270,5 +270,5 @@ func (v *Vault) AllowRefresh(ctx context.Context, caller Caller, id string) (Con
 	if err != nil {
 		return Connection{}, missing(err, "connection")
 	}
-	return row.Connection, servable(&row.Connection)
+	return row.Connection, servable(row.ID, row.Status, row.StatusReason)
 }

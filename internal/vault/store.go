@@ -26,6 +26,27 @@ type ConnectionRow struct {
 	Lease      Lease
 }
 
+// HeadersRow is what serving headers takes of a key, its environment and a
+// connection.
+type HeadersRow struct {
+	KeyID         string
+	EnvironmentID string
+	KeyHash       []byte
+	Scopes        []Scope
+	KeyExpiresAt  time.Time // zero: never
+	KeyRevoked    bool
+	// StrictReads is the environment's.
+	StrictReads bool
+	// Status is empty where the environment has no such connection; nothing below
+	// is set then.
+	Status       Status
+	StatusReason string
+	Generation   int64
+	ExpiresAt    time.Time
+	Renewable    bool
+	Answer       []byte // sealed; nil once revoked
+}
+
 // Lease is the right to refresh one connection, held by one process for a
 // bounded time. Epoch counts up with every claim and fences late writers.
 type Lease struct {
@@ -252,12 +273,10 @@ type Store interface {
 	// transaction up for the good of another.
 	Update(ctx context.Context, fn func(tx Tx) error) error
 
-	// KeyAndConnection reads an API key by hash and a connection of the key's
-	// environment in one round trip, for the hot path. key is nil where there
-	// is no such key, conn where there is no such connection. Of the connection
-	// only what serving headers needs is filled in: id, environment, status,
-	// reason, generation, expiry, renewable, the sealed answer and the lease.
-	KeyAndConnection(ctx context.Context, keyHash []byte, connectionID string) (key *APIKey, conn *ConnectionRow, err error)
+	// LookupHeaders reads an API key by hash, its environment and a connection
+	// of that environment in one round trip, for the hot path; nil where there is
+	// no such key. What it answers was so at some moment since the call.
+	LookupHeaders(ctx context.Context, keyHash []byte, connectionID string) (*HeadersRow, error)
 
 	// ClaimLease gives owner the lease for ttl, if the connection is active or
 	// pending, of this generation and nobody holds a live one. The row it returns

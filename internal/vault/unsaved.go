@@ -35,7 +35,7 @@ func (u *Unsaved) Name() string {
 
 // Servable reports whether its headers are at hand: not after it was spooled
 // and read again.
-func (u *Unsaved) Servable() bool { return u.answer.blob != nil }
+func (u *Unsaved) Servable() bool { return u.answer.doc != nil }
 
 // SaveOutcome says what became of a save.
 type SaveOutcome int
@@ -139,7 +139,7 @@ func (v *Vault) saveLate(ctx context.Context, tx Tx, caller Caller, u *Unsaved) 
 	if err != nil || !saved {
 		return SaveMoved, err
 	}
-	return SaveLate, v.noteSaved(ctx, tx, caller, u, row.Status != StatusActive, reasonLate)
+	return SaveLate, v.noteSaved(ctx, tx, caller, u, row.Status != StatusActive || row.Failures >= failingAfter, reasonLate)
 }
 
 // reasonLate is in the trail beside what was saved after its lease had ended.
@@ -159,6 +159,8 @@ func (v *Vault) noteSaved(ctx context.Context, tx Tx, caller Caller, u *Unsaved,
 		if err := v.emit(ctx, tx, EventRefreshed, &c, ""); err != nil {
 			return err
 		}
+	} else if reason == "" {
+		recovered = false // the rest of the same renewal will tell
 	}
 	if recovered {
 		if err := v.emit(ctx, tx, EventRecovered, &c, ""); err != nil {
