@@ -198,6 +198,12 @@ func TestRejected(t *testing.T) {
 		if n := w.sand.Toggl().Count(sandbox.Any) - calls; n != 1 {
 			t.Errorf("Toggl was asked %d times", n)
 		}
+		// Whoever says it again within seconds is answered by what Toggl has just said.
+		w.post(toggl+"/rejected", report).want(http.StatusOK).is("status", "active")
+		if n := w.sand.Toggl().Count(sandbox.Any) - calls; n != 1 {
+			t.Errorf("Toggl was asked %d times", n)
+		}
+		w.clock.pass(time.Minute)
 		w.sand.Toggl().Faults().Next(sandbox.Any, 1, sandbox.Status(http.StatusBadGateway))
 		w.post(toggl+"/rejected", report).want(http.StatusServiceUnavailable).code("provider_unavailable")
 		w.get(toggl + "/headers").shows().want(http.StatusOK)

@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/store"
 	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -208,6 +210,195 @@ func TestLeaseRace(t *testing.T) {
 			case ttl == live && (won != 1 || epoch != 121):
 				t.Errorf("round %d: %d callers hold the lease, epoch %d", round, won, epoch)
 			}
+		}
+	})
+}
+
+func TestExtendLease(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		row := w.connect()
+		extend := func(epoch int64, ttl time.Duration) bool {
+			held, err := w.ExtendLease(t.Context(), row.ID, epoch, ttl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return held
+		}
+		if extend(0, live) {
+			t.Error("extended what nobody holds")
+		}
+		first := w.claim(row.ID, 1, "first", time.Minute)
+		if !extend(1, live) || w.read(row.ID).Lease.Until.Sub(first.Lease.Until) < 30*time.Minute {
+			t.Error("the holder's lease does not last longer")
+		}
+		if extend(2, live) {
+			t.Error("extended for another epoch")
+		}
+		if !extend(1, over) || extend(1, live) {
+			t.Error("a lease that has ended came back to life")
+		}
+	})
+}
+
+func TestClaimDue(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		ctx := t.Context()
+		w := newWorld(t, db.Open(t))
+		now := time.Now()
+		// expiring after, due after
+		due := func(expires, due time.Duration) string {
+			row := w.connect()
+			ch := change(vault.StatusActive)
+			if ch.ExpiresAt, ch.DueAt = now.Add(expires), now.Add(due); expires == 0 {
+				ch.ExpiresAt = time.Time{}
+			}
+			if !w.save(row.ID, 1, 0, ch) {
+				t.Fatal("not saved")
+			}
+			return row.ID
+		}
+		endless := due(0, -time.Hour)
+		later := due(time.Hour, -time.Minute)
+		soon := due(30*time.Second, -time.Second)
+		over := due(-time.Hour, -time.Second)
+		held := due(-2*time.Hour, -time.Hour)
+		w.claim(held, 2, "somebody", live)
+		condemned := due(-2*time.Hour, -time.Hour)
+		w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) {
+			return tx.SetStatus(ctx, condemned, 2, vault.StatusReconnectRequired, "x", noon)
+		})
+		_ = due(time.Hour, time.Hour)
+
+		claim := func(limit int, skip ...string) []string {
+			all, err := w.ClaimDue(ctx, limit, time.Hour, skip)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, c := range all {
+				ids = append(ids, c.ID)
+			}
+			return ids
+		}
+		if got := claim(10, w.in.ID); got != nil {
+			t.Errorf("claimed of an integration to be skipped: %v", got)
+		}
+		equal(t, "the most urgent", claim(1), []string{over})
+		equal(t, "the others, by their end", claim(10), []string{soon, later, endless})
+		if got := claim(10); got != nil {
+			t.Errorf("claimed twice: %v", got)
+		}
+		if err := w.SetDue(ctx, later, 2, now.Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.SetDue(ctx, soon, 1, now.Add(-time.Second)); err != nil { // another generation
+			t.Fatal(err)
+		}
+		equal(t, "due again", claim(10), []string{later})
+		if got := w.read(later).DueAt.Sub(now); got < 50*time.Minute {
+			t.Errorf("claimed and due again after %v", got)
+		}
+		if !w.read(condemned).DueAt.IsZero() {
+			t.Error("what is condemned is still looked at")
+		}
+	})
+}
+
+func TestClaimDueIsShared(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		one, other := db.Open(t), db.Open(t)
+		w := newWorld(t, one)
+		const n = 40
+		for range n {
+			row := w.connect()
+			ch := change(vault.StatusActive)
+			ch.DueAt = time.Now().Add(-time.Minute)
+			w.save(row.ID, 1, 0, ch)
+		}
+		claimed := make(chan string, 4*n)
+		var replicas sync.WaitGroup
+		for _, s := range []*store.Store{one, other, one, other} {
+			replicas.Go(func() {
+				for {
+					all, err := s.ClaimDue(t.Context(), 3, time.Hour, nil)
+					if err != nil {
+						t.Error(err)
+					}
+					if len(all) == 0 {
+						return
+					}
+					for _, c := range all {
+						claimed <- c.ID
+					}
+				}
+			})
+		}
+		replicas.Wait()
+		close(claimed)
+		times := map[string]int{}
+		for id := range claimed {
+			times[id]++
+		}
+		for id, k := range times {
+			if k != 1 {
+				t.Errorf("%s was claimed %d times", id, k)
+			}
+		}
+		if len(times) != n {
+			t.Errorf("%d of %d claimed", len(times), n)
+		}
+	})
+}
+
+// What one replica announces, the other hears; on SQLite there is no other.
+func TestAnnounce(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		if db.Kind == "sqlite" {
+			return
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		one, other := db.Open(t), db.Open(t)
+		heard, ended := make(chan string, 100), make(chan error, 1)
+		go func() { ended <- other.Listen(ctx, func(id string) { heard <- id }) }()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for first := true; first; { // until it listens
+			if err := one.Announce(ctx, "con_1"); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case id := <-heard:
+				if first = false; id != "con_1" {
+					t.Errorf("heard %q", id)
+				}
+			case <-tick.C:
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("told to end, it says %v", err)
+		}
+	})
+}
+
+// A machine whose clock is wrong goes by the database's.
+func TestNowIsTheDatabases(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		wrong := func() time.Time { return time.Now().Add(90 * time.Second) }
+		cfg := db.Config()
+		cfg.Now = wrong
+		s, err := store.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		ahead := time.Until(s.Now())
+		if db.Kind == "postgres" && ahead.Abs() > 30*time.Second {
+			t.Errorf("%v ahead of the database", ahead)
+		}
+		if db.Kind == "sqlite" && ahead < 60*time.Second {
+			t.Errorf("the embedded database has this machine's clock, and not one that is %v off it", ahead)
 		}
 	})
 }

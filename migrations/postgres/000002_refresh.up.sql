@@ -5,7 +5,8 @@ ALTER TABLE connections ADD COLUMN failures bigint NOT NULL DEFAULT 0 CONSTRAINT
 UPDATE connections
 SET due_at = coalesce(expires_at, (extract(epoch FROM now()) * 1000000 + random() * 86400000000)::bigint) -- over a day, not at once
 WHERE status = 'active';
-CREATE INDEX connections_due ON connections (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX connections_due        ON connections (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX connections_due_urgent ON connections (expires_at, due_at) WHERE due_at IS NOT NULL;
 
 -- One audit entry for each read, in place of one for each minute.
 ALTER TABLE environments ADD COLUMN strict_reads boolean NOT NULL DEFAULT FALSE;

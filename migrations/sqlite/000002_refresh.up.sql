@@ -5,7 +5,8 @@ ALTER TABLE connections ADD COLUMN failures INTEGER NOT NULL DEFAULT 0 CONSTRAIN
 UPDATE connections
 SET due_at = coalesce(expires_at, unixepoch() * 1000000 + abs(random() % 86400000000)) -- over a day, not at once
 WHERE status = 'active';
-CREATE INDEX connections_due ON connections (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX connections_due        ON connections (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX connections_due_urgent ON connections (expires_at, due_at) WHERE due_at IS NOT NULL;
 
 -- One audit entry for each read, in place of one for each minute.
 ALTER TABLE environments ADD COLUMN strict_reads INTEGER NOT NULL DEFAULT 0 CONSTRAINT environments_booleans CHECK (strict_reads IN (0, 1));
