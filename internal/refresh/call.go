@@ -26,6 +26,7 @@ func (e *Engine) call(ctx context.Context, caller vault.Caller, r *vault.Renewal
 	called, cancel := context.WithTimeout(outbound.WithSendBy(ctx, sendBy), callTime)
 	defer cancel()
 	renewal, err := e.providers.Refresh(called, r.Integration, r.Connection, r.Credential)
+	answered := time.Now()
 	re := asRefreshError(err)
 	host.answered(re == nil || answers(re.Class), retryAfterOf(re))
 	if re != nil {
@@ -36,7 +37,7 @@ func (e *Engine) call(ctx context.Context, caller vault.Caller, r *vault.Renewal
 		if err != nil {
 			return landing{}, err
 		}
-		switch e.keep(ctx, caller, u) {
+		switch e.keep(ctx, caller, u, answered) {
 		case kept:
 			r.Rescued(u)
 		case keptAside: // the final one takes its place there
@@ -48,12 +49,15 @@ func (e *Engine) call(ctx context.Context, caller vault.Caller, r *vault.Renewal
 	if err != nil {
 		return landing{}, e.failed(ctx, caller, r, asRefreshError(err))
 	}
+	if renewal.Rescue != nil {
+		answered = time.Now() // what could be lost is safe since
+	}
 	u, err := e.vault.PrepareSave(ctx, r, grant)
 	if err != nil {
 		return landing{}, err
 	}
 	e.pauses.over(r.Connection.ID)
-	if e.keep(ctx, caller, u) == keptAside {
+	if e.keep(ctx, caller, u, answered) == keptAside {
 		return landing{u}, nil
 	}
 	return landing{}, nil // saved, or void: the caller reads what is there

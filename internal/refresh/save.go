@@ -75,9 +75,13 @@ const (
 )
 
 // keep puts a renewed credential where it cannot be lost: into the database, or
-// on disk before anything else happens. What it keeps exists nowhere else.
-func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved) keeping {
+// on disk before anything else happens. Since answered, what it keeps exists
+// nowhere else: that is the window in which a kill loses it.
+func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved, answered time.Time) keeping {
 	ctx = context.WithoutCancel(ctx)
+	defer func() {
+		e.log.Debug("a renewed credential is safe", "connection", u.Connection.ID, "window", time.Since(answered))
+	}()
 	trying, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	outcome, err := e.vault.Save(trying, caller, u)
