@@ -189,6 +189,7 @@ func TestRejected(t *testing.T) {
 		renewed := w.post(timelog+"/rejected", report).want(http.StatusOK).is("status", "active").at("generation")
 		w.post(timelog+"/rejected", report).want(http.StatusOK).is("generation", renewed) // the second to notice
 		w.get(timelog+"/headers").shows().want(http.StatusOK).is("generation", renewed)
+		w.post(timelog+"/rejected", object{"generation": renewed}).want(http.StatusTooManyRequests).code("rate_limited")
 		if n := w.sand.TimeLog().RefreshCalls(); n != 1 {
 			t.Errorf("%d refreshes, want 1", n)
 		}
