@@ -140,6 +140,10 @@ func (k keyTask) rotate(ctx context.Context) error {
 }
 
 func (k keyTask) retire(ctx context.Context, id uint32) error {
+	// Reseal does not reach what has not arrived in the database.
+	if n := len(k.spool.Names()); n > 0 {
+		return fmt.Errorf("%d renewed credentials wait in %s until the database takes them: serve first, then retire", n, k.cfg.spoolDir())
+	}
 	if k.env != nil {
 		return k.vault.RetireEnvironmentKey(ctx, k.env.ID, id)
 	}

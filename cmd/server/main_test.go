@@ -266,6 +266,16 @@ func TestKeyCommands(t *testing.T) {
 			t.Error("a key in use was retired")
 		}
 		mustRun(t, env, "key", "reseal")
+		waiting := filepath.Join(env["CLAVIGER_DATA_DIR"], "spool", "con_1.1.1") // which reseal does not reach
+		if err := os.WriteFile(waiting, []byte("sealed"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := run(t, env, "key", "retire", itoa(old)); err == nil || !strings.Contains(err.Error(), "wait in") {
+			t.Errorf("retired although a credential under it waits to be saved: %v", err)
+		}
+		if err := os.Remove(waiting); err != nil {
+			t.Fatal(err)
+		}
 		take(mustRun(t, env, "key", "retire", itoa(old)))
 		if now := keysets(); len(now) != 1 || now[0].ID == old {
 			t.Errorf("after retiring: %v", now)

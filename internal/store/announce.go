@@ -41,7 +41,9 @@ func (s *Store) Listen(ctx context.Context, heard func(id string)) error {
 }
 
 func (s *Store) listenOnce(ctx context.Context, heard func(id string)) error {
-	db, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	cfg := s.pool.Config().ConnConfig.Copy()
+	cfg.OnNotification = nil // this one waits for them
+	db, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
