@@ -52,7 +52,7 @@ func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTT
 			}
 			return e.serve(ctx, s, minTTL)
 		}
-		if renewErr != nil {
+		if renewErr != nil && !errors.Is(renewErr, errSlow) { // else what worked a moment ago has expired: now it waits
 			return Served{Caller: s.Caller}, renewErr
 		}
 	}
