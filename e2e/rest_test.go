@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -46,6 +47,11 @@ func (b backend) call(method, path string, body any) answer {
 
 // try is call for goroutines, and for brokers that may be gone.
 func (b backend) try(method, path string, body any, accept string) (answer, error) {
+	return b.ask(b.t.Context(), method, path, body, accept)
+}
+
+// ask is try with a context of the caller's.
+func (b backend) ask(ctx context.Context, method, path string, body any, accept string) (answer, error) {
 	var content io.Reader = http.NoBody
 	if body != nil {
 		doc, err := json.Marshal(body)
@@ -54,7 +60,7 @@ func (b backend) try(method, path string, body any, accept string) (answer, erro
 		}
 		content = bytes.NewReader(doc)
 	}
-	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, b.url+path, content)
 	if err != nil {
 		return answer{}, err
 	}
@@ -119,6 +125,7 @@ type connection struct {
 	Generation   int64     `json:"generation"`
 	BaseURL      string    `json:"base_url"`
 	ExpiresAt    time.Time `json:"expires_at"`
+	RefreshedAt  time.Time `json:"last_refreshed_at"`
 	EndUser      struct {
 		ID string `json:"id"`
 	} `json:"end_user"`

@@ -186,9 +186,13 @@ func (e *Engine) restUncertain(r *vault.Renewal, live time.Duration) time.Durati
 	return max(live, 0)
 }
 
+// errSpared marks the rest of a token that may be spent, for as long as what
+// came with it works.
+var errSpared = errors.New("spared")
+
 // spare gives the lease back without a call.
 func (e *Engine) spare(ctx context.Context, caller vault.Caller, r *vault.Renewal, rest time.Duration) error {
-	f := fault.New(fault.ProviderUnavailable, "The outcome of an earlier refresh was lost. It is tried again when the credential that still works has expired.")
+	f := fault.Wrap(errSpared, fault.ProviderUnavailable, "The outcome of an earlier refresh was lost. It is tried again when the credential that still works has expired.")
 	return e.abandon(ctx, caller, r, vault.Setback{Unasked: true, Uncertain: true, Pause: rest}, f.After(rest))
 }
 

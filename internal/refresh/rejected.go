@@ -47,10 +47,13 @@ func (e *Engine) refreshRejected(ctx context.Context, c vault.Connection) error 
 	if again := rejectedEvery - e.now().Sub(c.LastRefreshedAt); again > 0 {
 		return fault.New(fault.RateLimited, "These headers are seconds old. If the provider refuses them too, it is not for their age.").After(again)
 	}
-	if err := e.pauses.paused(c.ID, e.now()); err != nil {
+	if err := e.pauses.paused(c.ID, e.now()); err != nil && !errors.Is(err, errSpared) { // there is nothing left to spare
 		return err
 	}
 	_, err := e.renewRefused(ctx, c)
+	if errors.Is(err, errSpared) { // by a flight that did not know what this caller knows
+		_, err = e.renewRefused(ctx, c)
+	}
 	return err
 }
 
