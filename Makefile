@@ -9,6 +9,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BINARY ?= bin/claviger
 FUZZTIME ?= 30s
 BENCH ?= .
+TORTURE ?= 10m
+SEED ?= 0
 
 .PHONY: help
 help: ## this list
@@ -37,6 +39,10 @@ test-short: ## unit tests on SQLite alone: no server, no browser
 .PHONY: e2e
 e2e: ## the black box tests: the built binary, PostgreSQL, an OpenID provider, a browser
 	@scripts/e2e
+
+.PHONY: torture
+torture: ## refreshing under faults for TORTURE (10m), with SEED (0: any)
+	go test -race -count=1 -timeout 0 -v -run '^TestTorture$$' ./e2e -torture.for $(TORTURE) -torture.seed $(SEED)
 
 .PHONY: lint
 lint: .tools/golangci-lint ## golangci-lint and the formatting

@@ -23,13 +23,18 @@ func (s *shared) buildBinary() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return goBuild(dir, raceEnabled)
+}
+
+// goBuild builds ./cmd/server into dir, with more flags if there are any.
+func goBuild(dir string, race bool, more ...string) (string, error) {
 	binary := filepath.Join(dir, "claviger")
 	args := []string{"build", "-trimpath", "-ldflags", "-X main.version=v0.0.0-e2e -X main.commit=e2e", "-o", binary}
 	cgo := "CGO_ENABLED=0"
-	if raceEnabled {
+	if race {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
-	cmd := exec.Command("go", append(args, "./cmd/server")...)
+	cmd := exec.Command("go", append(append(args, more...), "./cmd/server")...)
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -22,6 +22,18 @@
 //	leak_test.go      looks for secrets in what a run left behind
 //	compose_test.go   docker-compose.yml and the Dockerfile keep their promises
 //
+// TestTorture, in the files torture*_test.go, is a world of its own:
+//
+//	torture_world_test.go     600 connections, their brokers and their provider
+//	torture_schedule_test.go  what goes wrong when, by a seed
+//	torture_nemesis_test.go   does it, and keeps a journal
+//	torture_broker_test.go    brokers that come back after they were killed
+//	torture_wire_test.go      a network that can be cut
+//	torture_readers_test.go   backends that ask all along
+//	torture_recovery_test.go  waits until all is well again
+//	torture_verdict_test.go   what had to happen, and what must not
+//	torture_report_test.go    tells it
+//
 // make e2e runs it with all that it needs. By hand, CHROMIUM names the browser
 // and TEST_POSTGRES_URL a PostgreSQL where databases may be made; without the
 // latter a throwaway cluster is started from the installed server binaries.

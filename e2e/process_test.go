@@ -27,21 +27,10 @@ type process struct {
 // when the test does, with a minute's grace after SIGTERM.
 func startProcess(t *testing.T, name, logFile string, cmd *exec.Cmd) *process {
 	t.Helper()
-	out, err := os.Create(logFile)
+	p, err := launch(name, logFile, cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = out, out
-	end, err := startChild(cmd, syscall.SIGKILL)
-	if err != nil {
-		_ = out.Close()
-		t.Fatalf("starting %s: %v", name, err)
-	}
-	p := &process{name: name, logFile: logFile, cmd: cmd, ended: make(chan struct{})}
-	go func() {
-		p.err = errors.Join(<-end, out.Close())
-		close(p.ended)
-	}()
 	t.Cleanup(func() {
 		if err := p.terminate(); err != nil {
 			t.Errorf("stopping %s: %v", name, err)
@@ -51,6 +40,26 @@ func startProcess(t *testing.T, name, logFile string, cmd *exec.Cmd) *process {
 		}
 	})
 	return p
+}
+
+// launch is startProcess for whoever ends the process.
+func launch(name, logFile string, cmd *exec.Cmd) (*process, error) {
+	out, err := os.Create(logFile)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	end, err := startChild(cmd, syscall.SIGKILL)
+	if err != nil {
+		_ = out.Close()
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	p := &process{name: name, logFile: logFile, cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		p.err = errors.Join(<-end, out.Close())
+		close(p.ended)
+	}()
+	return p, nil
 }
 
 // startChild starts cmd, which gets the signal if this test process dies before

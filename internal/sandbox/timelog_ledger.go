@@ -82,8 +82,9 @@ type Tokens struct {
 
 // Agree hands out tokens as if the account with this e-mail address had signed
 // in and agreed, without the flow. The family is bound to no redirect URI: a
-// refresh may name any that the client may use.
-func (t *TimeLog) Agree(clientID, email string) (Tokens, error) {
+// refresh may name any that the client may use. The access token lives as long as
+// said, those after it as in the settings.
+func (t *TimeLog) Agree(clientID, email string, life time.Duration) (Tokens, error) {
 	client, ok := t.client(clientID)
 	if !ok {
 		return Tokens{}, fmt.Errorf("sandbox: there is no client %q", clientID)
@@ -92,16 +93,15 @@ func (t *TimeLog) Agree(clientID, email string) (Tokens, error) {
 	if !ok {
 		return Tokens{}, fmt.Errorf("sandbox: there is no account %q", email)
 	}
-	set := t.Settings()
 	g := &grant{
 		client: client, email: acc.Email, subject: acc.ID, issuer: t.Issuer(),
 		scope: client.Scopes, sid: randomHex(16), authTime: t.now(),
 	}
 	t.mu.Lock()
-	f := t.newFamily(g, "", set.RefreshLife)
+	f := t.newFamily(g, "", t.Settings().RefreshLife)
 	head := f.Head
 	t.mu.Unlock()
-	access, err := t.newAccessToken(issue{grant: g, family: f, refresh: head, scope: g.scope})
+	access, err := t.newAccessToken(issue{grant: g, family: f, refresh: head, scope: g.scope, life: life})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("sandbox: making an access token: %w", err)
 	}

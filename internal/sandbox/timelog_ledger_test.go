@@ -55,7 +55,7 @@ func TestLedger(t *testing.T) {
 
 func agree(t *testing.T, tl *sandbox.TimeLog) sandbox.Tokens {
 	t.Helper()
-	tokens, err := tl.Agree(sandbox.DemoClientID, sandbox.AdaEmail)
+	tokens, err := tl.Agree(sandbox.DemoClientID, sandbox.AdaEmail, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,10 +107,10 @@ func TestAccessTokenEndsWithItsLife(t *testing.T) {
 	clk := newClock()
 	tl := start(t, sandbox.Config{Now: clk.Now}).TimeLog()
 	tokens := agree(t, tl)
-	if got, _ := tl.AccessToken(tokens.Access); !got.Ended.Equal(tokens.Expires) || !tokens.Expires.Equal(clk.Now().Add(time.Hour)) {
+	if got, _ := tl.AccessToken(tokens.Access); !got.Ended.Equal(tokens.Expires) || !tokens.Expires.Equal(clk.Now().Add(time.Minute)) {
 		t.Errorf("it ends %v, and its client was told %v", got.Ended, tokens.Expires)
 	}
-	clk.advance(time.Minute)
+	clk.advance(time.Second)
 	tl.ExpireAccessTokens()
 	if got, _ := tl.AccessToken(tokens.Access); !got.Ended.Equal(clk.Now()) {
 		t.Errorf("it ends %v", got.Ended)
@@ -130,10 +130,10 @@ func TestAgree(t *testing.T) {
 	form.Set("redirect_uri", "http://localhost:1/other")
 	wantStatus(t, f.token(form), http.StatusOK)
 
-	if _, err := tl.Agree("nobody", sandbox.AdaEmail); err == nil {
+	if _, err := tl.Agree("nobody", sandbox.AdaEmail, time.Minute); err == nil {
 		t.Error("an unknown client was given tokens")
 	}
-	if _, err := tl.Agree(sandbox.DemoClientID, "nobody@example.com"); err == nil {
+	if _, err := tl.Agree(sandbox.DemoClientID, "nobody@example.com", time.Minute); err == nil {
 		t.Error("an unknown account agreed")
 	}
 }

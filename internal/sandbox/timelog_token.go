@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tokenFault is an error answer of the token endpoint (RFC 6749 section 5.2).
@@ -134,6 +136,7 @@ type issue struct {
 	family  *family
 	refresh string
 	scope   []string
+	life    time.Duration // of the access token; 0: as in the settings
 }
 
 // answerTokens makes an access token and an id_token and sends all three.
@@ -219,7 +222,7 @@ func (t *TimeLog) idClaims(g *grant) map[string]any {
 // newAccessToken issues an access token; a JWT after RFC 9068, or a handle.
 func (t *TimeLog) newAccessToken(is issue) (string, error) {
 	set, now := t.Settings(), t.now()
-	expires := now.Add(set.AccessLife)
+	expires := now.Add(cmp.Or(is.life, set.AccessLife))
 	value := strings.ToUpper(randomHex(32))
 	if !set.OpaqueAccessTokens {
 		payload, err := json.Marshal(map[string]any{
