@@ -109,25 +109,33 @@ func (d *database) execute(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// pinPostgres moves the server to the core of the servers, if it is on this
-// machine and ours to move.
-func (b *bench) pinPostgres(ctx context.Context) error {
-	c, err := pgx.Connect(ctx, b.postgres)
+// postmaster finds the server's process, if it is on this machine.
+func postmaster(ctx context.Context, url string) (int, error) {
+	c, err := pgx.Connect(ctx, url)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
 	var pidFile string
 	if err := c.QueryRow(ctx, "SELECT pg_read_file('postmaster.pid')").Scan(&pidFile); err != nil {
-		return err
+		return 0, err
 	}
 	line, _, _ := strings.Cut(pidFile, "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil {
-		return err
+		return 0, err
 	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || strings.TrimSpace(string(name)) != "postgres" {
+		return 0, errors.New("it is on another machine")
+	}
+	return pid, nil
+}
+
+// pinPostgres moves the server to the core of the servers.
+func (b *bench) pinPostgres(ctx context.Context) error {
 	// Who is born later inherits it.
-	for _, p := range append([]int{pid}, children(pid)...) {
+	for _, p := range append([]int{b.postmaster}, children(b.postmaster)...) {
 		if err := pinAll(ctx, serverCore, p); err != nil {
 			return err
 		}

@@ -42,8 +42,9 @@ type bench struct {
 	pin       bool
 	profile   string
 
-	out io.Writer
-	dir string // of programs and databases; gone at the end
+	out        io.Writer
+	dir        string // of programs and databases; gone at the end
+	postmaster int    // 0 where it is not known
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
@@ -92,6 +93,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if err := b.build(ctx); err != nil {
 		return err
+	}
+	if b.postgres != "" {
+		if b.postmaster, err = postmaster(ctx, b.postgres); err != nil {
+			b.say("the process of Postgres is not known: %v", err)
+		}
 	}
 	b.pinEverything(ctx)
 	for _, kind := range b.databases {
@@ -142,7 +148,7 @@ func (b *bench) pinEverything(ctx context.Context) {
 		b.pin = false
 		return
 	}
-	if b.postgres != "" {
+	if b.postmaster != 0 {
 		if err := b.pinPostgres(ctx); err != nil {
 			b.say("Postgres is not pinned to a core: %v", err)
 		}
@@ -219,7 +225,7 @@ func (b *bench) startBroker(ctx context.Context, w *world, name string) (*target
 	if err != nil {
 		return nil, err
 	}
-	return &target{server: s, ids: w.ours, key: w.key.Reveal()}, nil
+	return b.target(s, w, w.ours), nil
 }
 
 func (b *bench) startLimit(ctx context.Context, w *world) (*target, error) {
@@ -228,5 +234,13 @@ func (b *bench) startLimit(ctx context.Context, w *world) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{server: s, ids: w.theirs, key: w.key.Reveal()}, nil
+	return b.target(s, w, w.theirs), nil
+}
+
+func (b *bench) target(s *server, w *world, ids []string) *target {
+	t := &target{server: s, ids: ids, key: w.key.Reveal()}
+	if w.kind == "postgres" {
+		t.postmaster = b.postmaster
+	}
+	return t
 }

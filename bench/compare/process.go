@@ -141,3 +141,23 @@ func children(pid int) []int {
 	}
 	return pids
 }
+
+// busy is the time that a process has run, its children that have ended
+// included. Where there is no /proc it is 0.
+func busy(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 15 {
+		return 0
+	}
+	var ticks int64
+	for _, f := range fields[11:15] { // utime, stime, cutime, cstime: proc(5)
+		n, _ := strconv.ParseInt(f, 10, 64) // a number, by that page
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ
+}

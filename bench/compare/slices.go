@@ -15,6 +15,8 @@ type target struct {
 	*server
 	ids []string
 	key string
+	// postmaster is the pid of its Postgres, 0 where that is not known.
+	postmaster int
 }
 
 // plan asks for connections at random: which one a broker is asked for next
@@ -35,17 +37,25 @@ func (t *target) plan(ctx context.Context, workers, rate int, length time.Durati
 	}
 }
 
-// pair is what two targets came to, slice by slice.
-type pair struct{ a, b []float64 }
+// slice is what one slice of load came to.
+type slice struct {
+	perSecond float64
+	p50, p99  float64 // milliseconds
+	cpu       float64 // microseconds of the server and its database for one request
+}
 
-// ratio is the median of a to b, each slice compared with the one beside it:
-// what slows the machine down for a while slows both.
-func (p pair) ratio() float64 {
-	ratios := make([]float64, len(p.a))
+// pair are the slices of two targets, side by side.
+type pair struct{ a, b []slice }
+
+// medians of a number over the slices of each, and of the ratio of each slice to
+// the one beside it: what slows the machine down for a while slows both.
+func (p pair) medians(number func(slice) float64) (a, b, ratio float64) {
+	as, bs, ratios := make([]float64, len(p.a)), make([]float64, len(p.a)), make([]float64, len(p.a))
 	for i := range p.a {
-		ratios[i] = p.a[i] / p.b[i]
+		as[i], bs[i] = number(p.a[i]), number(p.b[i])
+		ratios[i] = as[i] / bs[i]
 	}
-	return median(ratios)
+	return median(as), median(bs), median(ratios)
 }
 
 func median(values []float64) float64 {
@@ -56,23 +66,18 @@ func median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// alternate runs slices of a and b in turn, the first of each pair changing
-// over, and hands what each came to.
-func (b *bench) alternate(ctx context.Context, rate int, length time.Duration, first, second *target, measure func(*pace.Result) float64) (pair, error) {
+// alternate runs slices of first and second in turn; who begins changes over.
+func (b *bench) alternate(ctx context.Context, rate int, length time.Duration, first, second *target) (pair, error) {
 	var p pair
 	for i := range b.slices + 1 {
 		both := [...]*target{first, second}
-		var got [2]float64
+		var got [2]slice
 		for j := range both {
+			var err error
 			k := (i + j) % 2
-			r, err := pace.Run(ctx, both[k].plan(ctx, b.workers, rate, length))
-			if err != nil {
+			if got[k], err = b.run(ctx, both[k], rate, length); err != nil {
 				return p, fmt.Errorf("asking %s: %w", both[k].name, err)
 			}
-			if r.Failed > 0 {
-				return p, fmt.Errorf("%s: %d of %d answers were not 200", both[k].name, r.Failed, r.Times.TotalCount())
-			}
-			got[k] = measure(r)
 		}
 		if i == 0 {
 			continue // caches, pools and the like
@@ -82,33 +87,66 @@ func (b *bench) alternate(ctx context.Context, rate int, length time.Duration, f
 	return p, nil
 }
 
+func (b *bench) run(ctx context.Context, t *target, rate int, length time.Duration) (slice, error) {
+	before := b.busy(t)
+	r, err := pace.Run(ctx, t.plan(ctx, b.workers, rate, length))
+	if err != nil {
+		return slice{}, err
+	}
+	if r.Failed > 0 {
+		return slice{}, fmt.Errorf("%d of %d answers were not 200", r.Failed, r.Times.TotalCount())
+	}
+	cpu := (b.busy(t) - before).Seconds() * 1e6 / float64(r.Times.TotalCount())
+	return slice{perSecond: r.PerSecond(), p50: r.Quantile(50), p99: r.Quantile(99), cpu: cpu}, nil
+}
+
+// busy is how long the server and its database have kept a core busy: what
+// others on the machine do is not in it.
+func (b *bench) busy(t *target) time.Duration {
+	d := busy(t.cmd.Process.Pid)
+	if t.postmaster != 0 {
+		d += busy(t.postmaster)
+		for _, p := range children(t.postmaster) {
+			d += busy(p)
+		}
+	}
+	return d
+}
+
 // compared are the numbers of one comparison.
 type compared struct {
-	throughput pair
-	p50, p99   pair
-	rate       int
+	rate           int
+	closed, onTime pair
 }
 
 // compare measures throughput first, then the times at a rate that both can
 // keep up with.
 func (b *bench) compare(ctx context.Context, first, second *target) (c compared, err error) {
-	c.throughput, err = b.alternate(ctx, 0, b.slice, first, second, (*pace.Result).PerSecond)
-	if err != nil {
+	if c.closed, err = b.alternate(ctx, 0, b.slice, first, second); err != nil {
 		return c, err
 	}
 	if c.rate = b.rate; c.rate == 0 {
-		c.rate = max(1, int(min(median(c.throughput.a), median(c.throughput.b))/2))
+		x, y, _ := c.closed.medians(func(s slice) float64 { return s.perSecond })
+		c.rate = max(1, int(min(x, y)/2))
 	}
-	c.p99, err = b.alternate(ctx, c.rate, 2*b.slice, first, second, func(r *pace.Result) float64 {
-		c.p50.a = append(c.p50.a, r.Quantile(50))
-		return r.Quantile(99)
-	})
+	c.onTime, err = b.alternate(ctx, c.rate, 2*b.slice, first, second)
 	return c, err
 }
 
 func (c compared) print(b *bench, what string, first, second *target) {
 	b.say("%s", what)
-	b.say("  %-22s %10s %10s %8s", "", first.name, second.name, "ratio")
-	b.say("  %-22s %10.0f %10.0f %8.2f", "requests/s", median(c.throughput.a), median(c.throughput.b), c.throughput.ratio())
-	b.say("  %-22s %10.2f %10.2f %8.2f", fmt.Sprintf("p99 at %d/s, ms", c.rate), median(c.p99.a), median(c.p99.b), c.p99.ratio())
+	b.say("  %-28s %10s %10s %8s", "", first.name, second.name, "ratio")
+	for _, line := range []struct {
+		what   string
+		in     pair
+		number func(slice) float64
+	}{
+		{"requests/s", c.closed, func(s slice) float64 { return s.perSecond }},
+		{"CPU a request, µs", c.closed, func(s slice) float64 { return s.cpu }},
+		{fmt.Sprintf("p50 at %d/s, ms", c.rate), c.onTime, func(s slice) float64 { return s.p50 }},
+		{fmt.Sprintf("p99 at %d/s, ms", c.rate), c.onTime, func(s slice) float64 { return s.p99 }},
+	} {
+		x, y, ratio := line.in.medians(line.number)
+		b.say("  %-28s %10.2f %10.2f %8.2f", line.what, x, y, ratio)
+	}
 }

@@ -42,8 +42,10 @@ type config struct {
 	// of time, RefreshPerHost how many at a time at one provider.
 	RefreshRate    float64
 	RefreshPerHost int
-	LogLevel       slog.Level
-	LogFormat      string // text, json, or empty: by the terminal
+	// ReadAudit is minute or strict; empty leaves the environment as it is.
+	ReadAudit string
+	LogLevel  slog.Level
+	LogFormat string // text, json, or empty: by the terminal
 
 	given map[string]string // by full name, from variables and flags
 }
@@ -124,6 +126,13 @@ func settings() []setting {
 			if c.RefreshPerHost, err = strconv.Atoi(v); err != nil || c.RefreshPerHost < 1 || c.RefreshPerHost > 1000 {
 				return errors.New("must be a whole number from 1 to 1000")
 			}
+			return nil
+		}},
+		{name: "READ_AUDIT", usage: "what reads of headers leave in the trail of the environment default: strict is an entry each, before the answer; minute is one a minute; as it was if empty", apply: func(c *config, v string) error {
+			if v != "minute" && v != "strict" {
+				return errors.New("must be minute or strict")
+			}
+			c.ReadAudit = v
 			return nil
 		}},
 		{name: "LOG_LEVEL", def: "info", usage: "debug, info, warn or error", apply: func(c *config, v string) error {

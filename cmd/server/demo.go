@@ -109,6 +109,9 @@ func (d *demonstration) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.applyReadAudit(ctx, env); err != nil {
+		return err
+	}
 	d.caller = vault.System("demo", env.ID)
 	if d.key = d.cfg.APIKey; d.key.IsZero() {
 		if _, d.key, err = d.vault.CreateAPIKey(ctx, d.caller, vault.NewAPIKey{Name: "demo", Scopes: vault.AllScopes()}); err != nil {

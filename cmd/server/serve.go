@@ -34,6 +34,9 @@ func serve(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := b.applyReadAudit(ctx, env); err != nil {
+		return err
+	}
 	key, err := b.firstKey(ctx, env)
 	if err != nil {
 		return err
@@ -63,6 +66,14 @@ func listen(ctx context.Context, cfg *config) (net.Listener, error) {
 		cfg.PublicURL = &url.URL{Scheme: "http", Host: net.JoinHostPort("localhost", port)}
 	}
 	return ln, nil
+}
+
+// applyReadAudit follows the setting where somebody has set it.
+func (b *broker) applyReadAudit(ctx context.Context, env *vault.Environment) error {
+	if b.cfg.ReadAudit == "" {
+		return nil
+	}
+	return b.vault.SetReadAudit(ctx, vault.System("start", env.ID), b.cfg.ReadAudit == "strict")
 }
 
 // firstKey makes sure that somebody can call the API: the configured key, or in

@@ -42,7 +42,7 @@ func (p pager) err(q *httpd.Params) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if p.cursor != "" && !idForm.MatchString(p.cursor) {
+	if p.cursor != "" && !idForm(p.cursor) {
 		return &fault.Error{
 			Kind: fault.Malformed, Message: "The query is not valid.",
 			Fields: []fault.Field{{Pointer: "cursor", Detail: "must be a next_cursor of this list"}},

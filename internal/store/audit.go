@@ -3,10 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
+	"runtime"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -45,8 +45,74 @@ func (t tx) InsertAudit(ctx context.Context, e vault.AuditEntry) error {
 		optional(e.ConnectionID), optional(e.IntegrationID), optional(e.SessionID), e.Reason, e.Generation, e.Count)
 }
 
-// readBatch bounds the parameters of one statement.
-const readBatch = 100
+// entryBatch is how many entries one transaction writes at most.
+const entryBatch = 200
+
+// entryTime bounds one transaction.
+const entryTime = 10 * time.Second
+
+func (s *Store) newEntries(ctx context.Context) *batches[vault.AuditEntry] {
+	ctx = context.WithoutCancel(ctx) // of the start
+	return newBatches(1, entryBatch, func(_ int, batch []*wanted[vault.AuditEntry]) error {
+		ctx, cancel := context.WithTimeout(ctx, entryTime)
+		defer cancel()
+		return s.update(ctx, func(t tx) error { return t.insertEntries(ctx, batch) })
+	})
+}
+
+// AddAudit writes one entry, in a transaction that it shares with whoever else
+// writes one at the moment. It is committed when this returns without an error.
+func (s *Store) AddAudit(ctx context.Context, e vault.AuditEntry) error {
+	_, err := s.entries.do(ctx, e)
+	return err
+}
+
+func (t tx) insertEntries(ctx context.Context, batch []*wanted[vault.AuditEntry]) error {
+	n := len(batch)
+	texts := func(name string, of func(*vault.AuditEntry) string) column {
+		c := column{name: name, texts: make([]string, n)}
+		for i, x := range batch {
+			c.texts[i] = of(&x.it)
+		}
+		return c
+	}
+	numbers := func(name string, of func(*vault.AuditEntry) int64) column {
+		c := column{name: name, numbers: make([]int64, n)}
+		for i, x := range batch {
+			c.numbers[i] = of(&x.it)
+		}
+		return c
+	}
+	with, args := t.d.rows(
+		texts("id", func(e *vault.AuditEntry) string { return e.ID }),
+		texts("environment_id", func(e *vault.AuditEntry) string { return e.EnvironmentID }),
+		numbers("at", func(e *vault.AuditEntry) int64 { return e.At.UnixMicro() }),
+		texts("actor_kind", func(e *vault.AuditEntry) string { return string(e.ActorKind) }),
+		texts("actor_id", func(e *vault.AuditEntry) string { return e.ActorID }),
+		texts("action", func(e *vault.AuditEntry) string { return string(e.Action) }),
+		numbers("allowed", func(e *vault.AuditEntry) int64 {
+			if e.Allowed {
+				return 1
+			}
+			return 0
+		}),
+		texts("connection_id", func(e *vault.AuditEntry) string { return e.ConnectionID }),
+		texts("integration_id", func(e *vault.AuditEntry) string { return e.IntegrationID }),
+		texts("session_id", func(e *vault.AuditEntry) string { return e.SessionID }),
+		texts("reason", func(e *vault.AuditEntry) string { return e.Reason }),
+		numbers("generation", func(e *vault.AuditEntry) int64 { return e.Generation }),
+		numbers("count", func(e *vault.AuditEntry) int64 { return e.Count }),
+	)
+	return t.insert(ctx, "inserting audit entries", with+`
+		INSERT INTO audit_entries (`+auditColumns+`)
+		SELECT id, environment_id, at, actor_kind, actor_id, action, allowed <> 0,
+			nullif(connection_id, ''), nullif(integration_id, ''), nullif(session_id, ''), reason, generation, count FROM r`,
+		args...)
+}
+
+// readBatch bounds one statement. A batch is short work on SQLite, where it is
+// ours, and requests come in between.
+const readBatch = 25
 
 // AddReads writes gathered reads. Those of one key, connection, action and
 // minute end up in one entry, however often and from wherever they come.
@@ -57,6 +123,7 @@ func (s *Store) AddReads(ctx context.Context, reads []vault.ReadCount) error {
 			if err := t.insertReads(ctx, batch); err != nil {
 				return err
 			}
+			runtime.Gosched()
 		}
 		return t.noteUse(ctx, reads)
 	})
@@ -67,6 +134,7 @@ type readKey struct {
 	environment, actor, connection string
 	action                         vault.Action
 	minute                         int64
+	written                        bool
 }
 
 // gather adds up the reads of the same entry. The order is the same for all
@@ -75,7 +143,7 @@ func gather(reads []vault.ReadCount) []vault.ReadCount {
 	at := make(map[readKey]int, len(reads))
 	var sums []vault.ReadCount
 	for _, r := range reads {
-		key := readKey{r.EnvironmentID, r.ActorID, r.ConnectionID, r.Action, r.Minute.UnixMicro()}
+		key := readKey{r.EnvironmentID, r.ActorID, r.ConnectionID, r.Action, r.Minute.UnixMicro(), r.Written}
 		i, seen := at[key]
 		if !seen {
 			at[key] = len(sums)
@@ -96,24 +164,32 @@ func gather(reads []vault.ReadCount) []vault.ReadCount {
 
 // insertReads writes the entries, or adds to those of the same minute.
 func (t tx) insertReads(ctx context.Context, reads []vault.ReadCount) error {
-	var entries values
+	var ids, environments, actors, actions, connections []string
+	var at, counts, minutes []int64
 	for _, r := range reads {
-		if r.ConnectionID == "" {
+		if r.ConnectionID == "" || r.Written {
 			continue
 		}
-		entries.add(vault.NewAuditID(), r.EnvironmentID, micros(r.LastAt), string(vault.CallerAPIKey), r.ActorID,
-			string(r.Action), true, r.ConnectionID, "", int64(0), r.Count, micros(r.Minute))
+		ids, environments = append(ids, vault.NewAuditID()), append(environments, r.EnvironmentID)
+		actors, actions = append(actors, r.ActorID), append(actions, string(r.Action))
+		connections, at = append(connections, r.ConnectionID), append(at, r.LastAt.UnixMicro())
+		counts, minutes = append(counts, r.Count), append(minutes, r.Minute.UnixMicro())
 	}
-	if len(entries.args) == 0 {
+	if len(ids) == 0 {
 		return nil
 	}
-	return t.insert(ctx, "inserting reads", `
+	with, args := t.d.rows(
+		column{"id", ids, nil}, column{"environment_id", environments, nil}, column{"actor_id", actors, nil},
+		column{"action", actions, nil}, column{"connection_id", connections, nil},
+		column{"at", nil, at}, column{"count", nil, counts}, column{"minute", nil, minutes},
+	)
+	return t.insert(ctx, "inserting reads", with+`
 		INSERT INTO audit_entries (id, environment_id, at, actor_kind, actor_id, action, allowed, connection_id, reason, generation, count, read_minute)
-		VALUES `+entries.String()+`
+		SELECT id, environment_id, at, 'api_key', actor_id, action, TRUE, connection_id, '', 0, count, minute FROM r WHERE TRUE
 		ON CONFLICT (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL DO UPDATE
 		SET count = audit_entries.count + excluded.count,
 		    at    = CASE WHEN audit_entries.at < excluded.at THEN excluded.at ELSE audit_entries.at END`,
-		entries.args...)
+		args...)
 }
 
 // noteUse moves the times of the connections and keys that were used.
@@ -134,36 +210,26 @@ func (t tx) noteUse(ctx context.Context, reads []vault.ReadCount) error {
 	return t.touch(ctx, "api_keys", "last_used_at", keys) // last: every replica wants the same few rows
 }
 
-// touch moves a time of each row forward, never back.
-func (t tx) touch(ctx context.Context, table, column string, at map[string]time.Time) error {
-	for _, id := range slices.Sorted(maps.Keys(at)) {
-		_, err := t.exec(ctx, "noting use of "+table,
-			`UPDATE `+table+` SET `+column+` = $2 WHERE id = $1 AND (`+column+` IS NULL OR `+column+` < $2)`,
-			id, micros(at[id]))
+// touch moves a time of each row forward, never back, the rows in the same order
+// on all replicas.
+func (t tx) touch(ctx context.Context, table, name string, at map[string]time.Time) error {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(at)), readBatch) {
+		times := make([]int64, len(ids))
+		for i, id := range ids {
+			times[i] = at[id].UnixMicro()
+		}
+		with, args := t.d.rows(column{"id", ids, nil}, column{"at", nil, times})
+		_, err := t.exec(ctx, "noting use of "+table, with+`, due AS (
+				SELECT t.id, r.at FROM r JOIN `+table+` t ON t.id = r.id
+				WHERE t.`+name+` IS NULL OR t.`+name+` <= r.at - `+strconv.FormatInt(vault.UseCoarse.Microseconds(), 10)+`
+				ORDER BY t.id`+t.d.forUpdateOf+`
+			)
+			UPDATE `+table+` SET `+name+` = due.at FROM due WHERE `+table+`.id = due.id`,
+			args...)
 		if err != nil {
 			return err
 		}
+		runtime.Gosched()
 	}
 	return nil
 }
-
-// values is the list behind VALUES.
-type values struct {
-	sql  strings.Builder
-	args []any
-}
-
-func (v *values) add(args ...any) {
-	sep := "("
-	if len(v.args) > 0 {
-		sep = ", ("
-	}
-	for _, a := range args {
-		v.args = append(v.args, a)
-		fmt.Fprintf(&v.sql, "%s$%d", sep, len(v.args))
-		sep = ", "
-	}
-	v.sql.WriteString(")")
-}
-
-func (v *values) String() string { return v.sql.String() }

@@ -122,7 +122,7 @@ func TestAddReads(t *testing.T) {
 			t.Errorf("second connection last read at %s", at)
 		}
 		k, err := w.APIKey(ctx, w.env.ID, w.key.ID)
-		if err != nil || !k.LastUsedAt.Equal(minute.Add(61*time.Second)) {
+		if err != nil || !k.LastUsedAt.Equal(minute.Add(50*time.Second)) { // not moved for a few seconds
 			t.Errorf("key last used at %s, %v", k.LastUsedAt, err)
 		}
 		if err := w.AddReads(ctx, []vault.ReadCount{read(con.ID, minute.Add(-time.Hour), 0, 1)}); err != nil {

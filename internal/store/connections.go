@@ -163,12 +163,15 @@ func (t tx) indexTags(ctx context.Context, environmentID, id string, tags map[st
 	if len(tags) == 0 {
 		return nil
 	}
-	var rows values
+	var ids, environments, keys, values []string
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		rows.add(id, environmentID, key, tags[key])
+		ids, environments = append(ids, id), append(environments, environmentID)
+		keys, values = append(keys, key), append(values, tags[key])
 	}
-	return t.insert(ctx, "inserting tags",
-		`INSERT INTO connection_tags (connection_id, environment_id, key, value) VALUES `+rows.String(), rows.args...)
+	with, args := t.d.rows(column{"id", ids, nil}, column{"environment_id", environments, nil}, column{"key", keys, nil}, column{"value", values, nil})
+	return t.insert(ctx, "inserting tags", with+`
+		INSERT INTO connection_tags (connection_id, environment_id, key, value) SELECT id, environment_id, key, value FROM r`,
+		args...)
 }
 
 func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int64, ch vault.CredentialChange) (bool, error) {

@@ -1,5 +1,10 @@
 package store
 
+import (
+	"fmt"
+	"strings"
+)
+
 // dialect has what SQLite and Postgres say differently.
 type dialect struct {
 	name string
@@ -12,6 +17,8 @@ type dialect struct {
 	// forUpdate ends a SELECT that locks its row. SQLite has none: its
 	// transactions are immediate, one writer at a time.
 	forUpdate string
+	// forUpdateOf is forUpdate for the table t of a join.
+	forUpdateOf string
 	// skipLocked ends a SELECT that passes over what others have locked.
 	skipLocked string
 	// tableExists answers whether the table $1 is there.
@@ -40,7 +47,53 @@ func postgresDialect() *dialect {
 		now:         `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		begun:       `(extract(epoch FROM statement_timestamp()) * 1000000)::bigint`,
 		forUpdate:   ` FOR UPDATE`,
+		forUpdateOf: ` FOR NO KEY UPDATE OF t`,
 		skipLocked:  ` FOR UPDATE SKIP LOCKED`,
 		tableExists: `SELECT to_regclass($1) IS NOT NULL`,
 	})
+}
+
+// column is a column of [dialect.rows]: texts or numbers.
+type column struct {
+	name    string
+	texts   []string
+	numbers []int64
+}
+
+func (c column) len() int { return max(len(c.texts), len(c.numbers)) }
+
+// rows begins a statement that takes many rows in, as the table r. On Postgres
+// it reads the same however many there are, so that it is prepared once. On
+// SQLite a parameter with a name, such as $1, is looked up one by one: they have
+// none there.
+func (d *dialect) rows(columns ...column) (with string, args []any) {
+	names, sources := make([]string, len(columns)), make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+		if c.texts != nil {
+			sources[i] = fmt.Sprintf("$%d::text[]", i+1)
+			args = append(args, c.texts)
+		} else {
+			sources[i] = fmt.Sprintf("$%d::bigint[]", i+1)
+			args = append(args, c.numbers)
+		}
+	}
+	with = "WITH r (" + strings.Join(names, ", ") + ") AS ("
+	if d.name == "postgres" {
+		list := strings.Join(names, ", ")
+		return with + "SELECT " + list + " FROM unnest(" + strings.Join(sources, ", ") + ") u (" + list + "))", args
+	}
+	marks := "(?" + strings.Repeat(", ?", len(columns)-1) + ")"
+	n := columns[0].len()
+	args = make([]any, 0, n*len(columns))
+	for i := range n {
+		for _, c := range columns {
+			if c.texts != nil {
+				args = append(args, c.texts[i])
+			} else {
+				args = append(args, c.numbers[i])
+			}
+		}
+	}
+	return with + "VALUES " + marks + strings.Repeat(", "+marks, n-1) + ")", args
 }

@@ -41,3 +41,8 @@ func (t tx) SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []b
 	return t.swap(ctx, "replacing environment keyset",
 		`UPDATE environments SET keyset = $3 WHERE id = $1 AND keyset = $2`, id, old, keyset)
 }
+
+func (t tx) SetStrictReads(ctx context.Context, id string, strict bool) (bool, error) {
+	return t.swap(ctx, "setting read audit",
+		`UPDATE environments SET strict_reads = $2 WHERE id = $1 AND strict_reads <> $2`, id, strict)
+}

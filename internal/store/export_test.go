@@ -45,20 +45,20 @@ func (s explainedStore) LookupHeaders(ctx context.Context, keyHash []byte, conne
 	return nil, nil
 }
 
-// Batches is how lookups are answered: run is called with what a batch asks
+// Batches is how work is shared: run is called with what a batch asks
 // for, and what it answers is the error of them all.
-func Batches(lanes, most int, run func(lane int, ids []string) error) (ask func(ctx context.Context, id string) error, stop func() error) {
-	l := newLookups(lanes, most, func(lane int, batch []*lookup) error {
+func Batches(lanes, most int, run func(lane int, ids []string) error) (ask func(ctx context.Context, id string) error, stop func()) {
+	b := newBatches(lanes, most, func(lane int, batch []*wanted[string]) error {
 		var ids []string
 		for _, x := range batch {
-			ids = append(ids, x.id)
+			ids = append(ids, x.it)
 		}
 		return run(lane, ids)
 	})
 	return func(ctx context.Context, id string) error {
-		_, err := l.do(ctx, nil, id)
+		_, err := b.do(ctx, id)
 		return err
-	}, l.close
+	}, b.close
 }
 
 type explainer struct {

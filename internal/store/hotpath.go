@@ -52,13 +52,21 @@ func (r *HotRow) read() {
 	}
 }
 
+// lookup is a question, and what was found.
+type lookup struct {
+	hash  []byte
+	id    string
+	row   HotRow
+	found bool
+}
+
 // LookupHeaders is the hot path: one statement, shared with whoever else asks
 // at the moment.
 func (s *Store) LookupHeaders(ctx context.Context, keyHash []byte, connectionID string) (*vault.HeadersRow, error) {
 	if !speakable(connectionID) {
 		connectionID = "" // the key is still to be judged
 	}
-	l, err := s.lookups.do(ctx, keyHash, connectionID)
+	l, err := s.lookups.do(ctx, lookup{hash: keyHash, id: connectionID})
 	if err != nil {
 		return nil, interpretError("reading key and connection", err)
 	}

@@ -36,9 +36,9 @@ const hotBatch = `SELECT q.n, ` + hotColumns + `
 
 // postgresLookups goes straight to the pool, past database/sql; its connections
 // prepare the statements by themselves.
-func postgresLookups(ctx context.Context, pool *pgxpool.Pool) *lookups {
+func postgresLookups(ctx context.Context, pool *pgxpool.Pool) *batches[lookup] {
 	ctx = context.WithoutCancel(ctx) // of the start
-	return newLookups(postgresLanes, postgresBatch, func(_ int, batch []*lookup) error {
+	return newBatches(postgresLanes, postgresBatch, func(_ int, batch []*wanted[lookup]) error {
 		ctx, cancel := context.WithTimeout(ctx, lookupTime)
 		defer cancel()
 		err := lookupPostgres(ctx, pool, batch)
@@ -58,12 +58,12 @@ func lostConnection(err error) bool {
 	return !said
 }
 
-func lookupPostgres(ctx context.Context, pool *pgxpool.Pool, batch []*lookup) error {
+func lookupPostgres(ctx context.Context, pool *pgxpool.Pool, batch []*wanted[lookup]) error {
 	for _, x := range batch {
-		x.row, x.found = HotRow{}, false
+		x.it.row, x.it.found = HotRow{}, false
 	}
 	if len(batch) == 1 {
-		x := batch[0]
+		x := &batch[0].it
 		err := pool.QueryRow(ctx, hotStatement, x.hash, x.id).Scan(x.row.Columns()...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -73,7 +73,7 @@ func lookupPostgres(ctx context.Context, pool *pgxpool.Pool, batch []*lookup) er
 	}
 	hashes, ids := make([][]byte, len(batch)), make([]string, len(batch))
 	for i, x := range batch {
-		hashes[i], ids[i] = x.hash, x.id
+		hashes[i], ids[i] = x.it.hash, x.it.id
 	}
 	rows, err := pool.Query(ctx, hotBatch, hashes, ids)
 	if err != nil {
@@ -89,7 +89,7 @@ func lookupPostgres(ctx context.Context, pool *pgxpool.Pool, batch []*lookup) er
 		if n < 1 || n > len(batch) {
 			return errors.New("a row for nobody")
 		}
-		x := batch[n-1]
+		x := &batch[n-1].it
 		x.row, x.found = r, true
 	}
 	return rows.Err()

@@ -51,10 +51,10 @@ const hotWidth = 13
 
 // sqliteLookups opens a lane when it is needed first: at [Open] there may be no
 // schema yet.
-func sqliteLookups(ctx context.Context, d driver.Driver, dsn string) (l *lookups, closeLanes func() error) {
+func sqliteLookups(ctx context.Context, d driver.Driver, dsn string) (l *batches[lookup], closeLanes func() error) {
 	ctx = context.WithoutCancel(ctx) // of the start; and one without an end is not watched
 	lanes := make([]*sqliteLane, max(2, runtime.GOMAXPROCS(0)))
-	l = newLookups(len(lanes), sqliteMost, func(i int, batch []*lookup) (err error) {
+	l = newBatches(len(lanes), sqliteMost, func(i int, batch []*wanted[lookup]) (err error) {
 		if lanes[i] == nil {
 			if lanes[i], err = openLane(d, dsn); err != nil {
 				return err
@@ -68,7 +68,8 @@ func sqliteLookups(ctx context.Context, d driver.Driver, dsn string) (l *lookups
 		return err
 	})
 	return l, func() error {
-		errs := []error{l.close()}
+		l.close()
+		var errs []error
 		for _, lane := range lanes {
 			if lane != nil {
 				errs = append(errs, lane.close())
@@ -106,7 +107,7 @@ func (l *sqliteLane) close() error {
 	return errors.Join(append(errs, l.conn.Close())...)
 }
 
-func (l *sqliteLane) lookup(ctx context.Context, batch []*lookup) (err error) {
+func (l *sqliteLane) lookup(ctx context.Context, batch []*wanted[lookup]) (err error) {
 	kind := 0
 	for sqliteBatches[kind] < len(batch) {
 		kind++
@@ -115,7 +116,7 @@ func (l *sqliteLane) lookup(ctx context.Context, batch []*lookup) (err error) {
 	for i := range size {
 		l.args[2*i].Value, l.args[2*i+1].Value = nil, nil
 		if i < len(batch) {
-			l.args[2*i].Value, l.args[2*i+1].Value = batch[i].hash, batch[i].id
+			l.args[2*i].Value, l.args[2*i+1].Value = batch[i].it.hash, batch[i].it.id
 		}
 	}
 	// A read never waits for a writer: there is nothing to give up.
@@ -145,10 +146,10 @@ func (l *sqliteLane) lookup(ctx context.Context, batch []*lookup) (err error) {
 		if n < 0 || n >= int64(len(batch)) {
 			return errors.New("a row for nobody")
 		}
-		if err := batch[n].row.assign(l.row[1:]); err != nil {
+		if err := batch[n].it.row.assign(l.row[1:]); err != nil {
 			return err
 		}
-		batch[n].found = true
+		batch[n].it.found = true
 	}
 }
 

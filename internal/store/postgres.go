@@ -38,7 +38,8 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 		clock:  clock{wall: cfg.Now},
 	}
 	s.lookups = postgresLookups(ctx, pool)
-	s.stopLookups = s.lookups.close
+	s.stopLookups = func() error { s.lookups.close(); return nil }
+	s.entries = s.newEntries(ctx)
 	if err := s.measure(ctx); err != nil {
 		_ = s.Close()
 		return nil, err

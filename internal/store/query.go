@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -107,8 +108,15 @@ func many[T any](ctx context.Context, c conn, what string, scan func(scanner) (T
 // look for it finds nothing, on both databases alike.
 func unspeakable(args []any) bool {
 	for _, a := range args {
-		if s, ok := a.(string); ok && !speakable(s) {
-			return true
+		switch a := a.(type) {
+		case string:
+			if !speakable(a) {
+				return true
+			}
+		case []string:
+			if slices.ContainsFunc(a, func(s string) bool { return !speakable(s) }) {
+				return true
+			}
 		}
 	}
 	return false

@@ -69,6 +69,7 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	}
 	d := sqliteDialect()
 	s.reader, s.w = reader{conn{db: s.read, d: d}}, conn{db: s.write, d: d}
+	s.entries = s.newEntries(ctx)
 	s.lookups, s.stopLookups = sqliteLookups(ctx, s.read.Driver(), sqliteDSN(path, "query_only(1)"))
 	return s, nil
 }

@@ -35,7 +35,8 @@ type Store struct {
 	// connection: writers queue here, in order, and not in SQLite's busy loop.
 	read, write *sql.DB
 	pool        *pgxpool.Pool // Postgres only
-	lookups     *lookups
+	lookups     *batches[lookup]
+	entries     *batches[vault.AuditEntry]
 	stopLookups func() error
 	log         *slog.Logger
 	clock       clock
@@ -112,6 +113,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close closes all connections. Statements under way end first.
 func (s *Store) Close() error {
 	var errs []error
+	s.entries.close()
 	errs = append(errs, s.stopLookups())
 	errs = append(errs, s.read.Close())
 	if s.write != s.read {

@@ -34,7 +34,7 @@ func (v *Vault) Authenticate(ctx context.Context, key Secret) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	v.reads.add(caller, "", "", v.now())
+	v.reads.add(caller, "", "", v.now(), false)
 	return caller, nil
 }
 

@@ -8,6 +8,7 @@ type Action string
 // The actions.
 const (
 	ActionEnvironmentCreated  Action = "environment.created"
+	ActionReadAuditChanged    Action = "environment.read_audit_changed"
 	ActionKeysetChanged       Action = "environment.keyset_changed"
 	ActionAPIKeyCreated       Action = "api_key.created"
 	ActionAPIKeyRevoked       Action = "api_key.revoked"
@@ -84,4 +85,7 @@ type ReadCount struct {
 	Minute        time.Time
 	LastAt        time.Time
 	Count         int64
+	// Written says that the entries are in the trail already, one for each read;
+	// what is left are the times of use.
+	Written bool
 }

@@ -10,7 +10,8 @@ import (
 // How often the vault looks after itself, and how long ended sessions and
 // events are kept.
 const (
-	flushEvery  = time.Second
+	flushEvery  = 50 * time.Millisecond
+	flushRounds = 16 // a read waits 0.8 s for others of its minute
 	numberEvery = time.Second
 	tidyEvery   = 15 * time.Second
 	tellEvery   = 5 * time.Second
@@ -22,7 +23,7 @@ const (
 // that last flush does. A provider that hangs keeps none of the rest waiting.
 func (v *Vault) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
-	loops.Go(func() { v.every(ctx, flushEvery, v.FlushReads) })
+	loops.Go(func() { v.flushes(ctx) })
 	loops.Go(func() { v.every(ctx, numberEvery, v.numberEvents) })
 	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
 	loops.Go(func() { v.every(ctx, tellEvery, v.tellAll) })

@@ -83,3 +83,26 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 func (v *Vault) Environments(ctx context.Context) ([]Environment, error) {
 	return v.store.Environments(ctx)
 }
+
+// SetReadAudit decides what a read of headers leaves in the trail of the
+// caller's environment: where strict, an entry of its own before it is answered,
+// else one entry a minute for all that a key has read of a connection. It is
+// for operators; no request reaches it.
+func (v *Vault) SetReadAudit(ctx context.Context, caller Caller, strict bool) error {
+	e := v.entry(caller, ActionReadAuditChanged)
+	e.Reason = "minute"
+	if strict {
+		e.Reason = "strict"
+	}
+	err := v.store.Update(ctx, func(tx Tx) error {
+		changed, err := tx.SetStrictReads(ctx, caller.EnvironmentID, strict)
+		if err != nil || !changed {
+			return err
+		}
+		return tx.InsertAudit(ctx, e)
+	})
+	if err != nil {
+		return fmt.Errorf("setting read audit: %w", err)
+	}
+	return nil
+}

@@ -130,13 +130,6 @@ func (v *Vault) OpenHeaders(ctx context.Context, s Stored) (Answer, error) {
 	return a, v.noteRead(ctx, s)
 }
 
-// noteRead counts a read. The error is there for environments whose reads have
-// to be in the trail before they are answered.
-func (v *Vault) noteRead(_ context.Context, s Stored) error {
-	v.reads.add(s.Caller, s.Connection.ID, ActionHeadersRead, v.now())
-	return nil
-}
-
 func (v *Vault) openAnswer(ctx context.Context, c *Connection, sealed []byte) (Answer, error) {
 	doc, err := v.ring.open(ctx, connectionPlace(c, purposeAnswer, c.Generation), sealed)
 	return Answer{doc}, err

@@ -191,6 +191,8 @@ type Tx interface {
 	Reader
 
 	InsertEnvironment(ctx context.Context, e Environment) error
+	// SetStrictReads reports whether that changed anything.
+	SetStrictReads(ctx context.Context, id string, strict bool) (bool, error)
 	// SetEnvironmentKeyset replaces old by keyset and reports whether old was there.
 	SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error)
 
@@ -324,9 +326,14 @@ type Store interface {
 	NumberEvents(ctx context.Context, limit int) (int, error)
 
 	// AddReads writes gathered reads: an audit entry for each, and last_read_at
-	// of the connections and last_used_at of the keys. One without a connection
-	// is a mere use of the key and makes no audit entry.
+	// of the connections and last_used_at of the keys where they are older than
+	// [UseCoarse]. One without a connection is a mere use of the key and makes no
+	// audit entry.
 	AddReads(ctx context.Context, reads []ReadCount) error
+
+	// AddAudit writes one entry, in a transaction of its own that it may share
+	// with entries that others write at the moment.
+	AddAudit(ctx context.Context, e AuditEntry) error
 
 	// Canary is the blob sealed at the first start, nil before that.
 	Canary(ctx context.Context) ([]byte, error)
@@ -345,6 +352,11 @@ type Store interface {
 	Ping(ctx context.Context) error
 	Close() error
 }
+
+// UseCoarse is how old a time of use gets before it is moved: what is read all
+// the time would be written all the time, and the row of a connection is a
+// large one.
+const UseCoarse = 30 * time.Second
 
 // NewAuditID makes the id of an audit entry, for those that AddReads makes.
 func NewAuditID() string { return newID("aud") }
