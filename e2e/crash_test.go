@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite" // the embedded database, looked at from outside
+	_ "github.com/jackc/pgx/v5/stdlib" // both databases, looked at from outside
+	_ "modernc.org/sqlite"
 
 	"github.com/claviger/claviger/internal/sandbox"
 )
@@ -55,16 +56,24 @@ func killInRefresh(w *world, c connection, fault sandbox.Fault) backend {
 	return w.at(w.brokers[1])
 }
 
-// endLeases ends the leases of dead processes now and not in a minute and a
-// half. Nothing else is changed: it is as if the time were over.
+// endLeases ends the leases of dead processes now and not when their time is
+// over. Nothing else is changed.
 func endLeases(w *world) {
 	w.t.Helper()
-	const statement = "UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL" // microseconds
-	if w.kind == "postgres" {
-		execPostgres(w.t, w.database, statement)
-		return
+	if n := w.exec("UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL"); n != 1 { // microseconds
+		w.t.Fatalf("%d leases were held, want 1", n)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.dataDir, "claviger.db")+"?_pragma=busy_timeout(10000)")
+}
+
+// exec changes something in the database behind the broker's back, and answers
+// how many rows that was.
+func (w *world) exec(statement string) int64 {
+	w.t.Helper()
+	driver, source := "pgx", w.database
+	if w.kind == "sqlite" {
+		driver, source = "sqlite", "file:"+filepath.Join(w.dataDir, "claviger.db")+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -73,9 +82,11 @@ func endLeases(w *world) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		w.t.Fatalf("%d leases were held (%v), want 1", n, err)
+	n, err := res.RowsAffected()
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	return n
 }
 
 // TestKilledInRefresh kills a process with SIGKILL in the middle of a refresh.
