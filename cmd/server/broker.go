@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/term"
 
 	"github.com/claviger/claviger/internal/admin"
 	"github.com/claviger/claviger/internal/api"
@@ -241,20 +240,4 @@ func processName() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:6])
-}
-
-// logger writes to the process's standard error.
-func (p *process) logger(cfg *config) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
-	format := cfg.LogFormat
-	if format == "" {
-		format = "json"
-		if f, ok := p.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			format = "text"
-		}
-	}
-	if format == "text" {
-		return slog.New(slog.NewTextHandler(p.stderr, opts))
-	}
-	return slog.New(slog.NewJSONHandler(p.stderr, opts))
 }

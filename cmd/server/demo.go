@@ -48,7 +48,8 @@ func demo(ctx context.Context, p *process, args []string) (err error) {
 		return err
 	}
 	defer func() { _ = ln.Close() }() // served or not, it is over
-	log := p.logger(cfg)
+	log, stopLog := p.servingLogger(cfg)
+	defer stopLog()
 	services, err := sandbox.Start(ctx, sandbox.Config{Log: log})
 	if err != nil {
 		return err

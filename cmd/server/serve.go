@@ -25,7 +25,9 @@ func serve(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	defer func() { _ = ln.Close() }() // served or not, it is over
-	b, err := openBroker(ctx, cfg, p.logger(cfg))
+	log, stopLog := p.servingLogger(cfg)
+	defer stopLog()
+	b, err := openBroker(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

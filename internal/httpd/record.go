@@ -96,6 +96,10 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
+// RecordMessage is the message of a request's record, of which a busy process
+// writes thousands a second.
+const RecordMessage = "request"
+
 // write puts the record into the log. Requests that tell nothing new (static
 // files, probes) are at debug level while they succeed.
 func (s *shell) write(c echo.Context, rec *Record) {
@@ -141,7 +145,7 @@ func (s *shell) write(c echo.Context, rec *Record) {
 		attrs = append(attrs, slog.String("stack", string(rec.stack)))
 	}
 	attrs = append(attrs, rec.extra...)
-	s.log.LogAttrs(ctx, level, "request", attrs...)
+	s.log.LogAttrs(ctx, level, RecordMessage, attrs...)
 }
 
 // quiet routes are asked for so often that their success is no news.

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claviger/claviger/internal/httpd"
+)
+
+const record = httpd.RecordMessage
+
+// disk is a writer that can hang and fail.
+type disk struct {
+	mu      sync.Mutex
+	written bytes.Buffer
+	full    bool
+	hang    chan struct{} // nil: does not
+}
+
+func (d *disk) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	hang := d.hang
+	d.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return 0, errors.New("no space left on device")
+	}
+	return d.written.Write(p)
+}
+
+func (d *disk) lines() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Count(d.written.String(), "\n")
+}
+
+func (d *disk) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.written.String()
+}
+
+func (d *disk) set(full bool, hang chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full, d.hang = full, hang
+}
+
+func withLog(t *testing.T, fn func(t *testing.T, d *disk, log *slog.Logger, stop func())) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{}
+		p := &process{stderr: d}
+		log, stop := p.servingLogger(&config{LogFormat: "json"})
+		defer stop()
+		fn(t, d, log, stop)
+	})
+}
+
+func TestRequestRecordsGather(t *testing.T) {
+	withLog(t, func(t *testing.T, d *disk, log *slog.Logger, stop func()) {
+		for range 10 {
+			log.Info(record, "status", 200)
+		}
+		synctest.Wait()
+		if n := d.lines(); n != 0 {
+			t.Errorf("%d lines were written at once", n)
+		}
+		<-time.After(logDelay)
+		synctest.Wait()
+		if n := d.lines(); n != 10 {
+			t.Errorf("%d lines after the delay", n)
+		}
+		log.Info(record, "status", 200)
+		log.With("a", 1).WithGroup("b").Error(record, "status", 500)
+		synctest.Wait()
+		if n := d.lines(); n != 12 {
+			t.Errorf("%d lines after an error, which does not wait", n)
+		}
+		log.Info("something else")
+		synctest.Wait()
+		if n := d.lines(); n != 13 {
+			t.Errorf("%d lines after news, which does not wait", n)
+		}
+		log.Info(record, "status", 200)
+		stop()
+		if n := d.lines(); n != 14 {
+			t.Errorf("%d lines at the end", n)
+		}
+	})
+}
+
+// Requests do not wait for a disk that hangs; what it misses is counted.
+func TestLogWithADiskThatHangs(t *testing.T) {
+	withLog(t, func(t *testing.T, d *disk, log *slog.Logger, stop func()) {
+		hang := make(chan struct{})
+		d.set(false, hang)
+		long := strings.Repeat("x", 1<<20)
+		for range 20 {
+			log.LogAttrs(context.Background(), slog.LevelInfo, record, slog.String("long", long))
+			synctest.Wait()
+		}
+		d.set(false, nil)
+		close(hang)
+		synctest.Wait()
+		stop()
+		if n := d.lines(); n >= 20 || n < 8 || !strings.Contains(d.String(), "log lines were lost") {
+			t.Errorf("%d lines, told: %t", n, strings.Contains(d.String(), "log lines were lost"))
+		}
+	})
+}
+
+func TestLogWithAFullDisk(t *testing.T) {
+	withLog(t, func(t *testing.T, d *disk, log *slog.Logger, _ func()) {
+		d.set(true, nil)
+		log.Error("one")
+		synctest.Wait()
+		log.Error("two")
+		synctest.Wait()
+		d.set(false, nil)
+		log.Error("three")
+		synctest.Wait()
+		if got := d.String(); d.lines() != 2 || !strings.Contains(got, `"lines":2`) || !strings.Contains(got, "three") {
+			t.Errorf("written:\n%s", got)
+		}
+	})
+}
+
+// A disk that never comes back does not keep the process from ending.
+func TestLogEndsWithADiskThatHangs(t *testing.T) {
+	withLog(t, func(t *testing.T, d *disk, log *slog.Logger, stop func()) {
+		hang := make(chan struct{})
+		d.set(false, hang)
+		log.Error("one")
+		begun := time.Now()
+		stop()
+		if took := time.Since(begun); took != logPatience {
+			t.Errorf("took %v", took)
+		}
+		close(hang)
+	})
+}
