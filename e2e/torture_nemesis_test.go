@@ -97,7 +97,7 @@ func (n *nemesis) do(ctx context.Context, a action) {
 		n.kill(ctx, m, a)
 	case stopBroker:
 		n.last(ctx, a, func() error { return m.signal(syscall.SIGSTOP) }, func() error { return m.signal(syscall.SIGCONT) })
-	case partDatabase:
+	case partDatabase, partLong:
 		n.last(ctx, a, sure(m.wire.part), sure(m.wire.heal))
 	case cutDatabase:
 		n.last(ctx, a, sure(m.wire.cut), nothing)

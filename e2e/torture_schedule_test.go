@@ -20,7 +20,8 @@ const (
 
 	crashPostgres     = "crash PostgreSQL"
 	cutDatabase       = "cut off from the database" // at once, and then it may connect again
-	partDatabase      = "part from the database"    // no packet either way
+	partDatabase      = "part from the database"    // no packet either way, for less than a lease
+	partLong          = "part for long from the database"
 	terminateBackends = "terminate backends"
 	lockDatabase      = "lock the database" // SQLite's whole file, for writing
 
@@ -87,6 +88,7 @@ func newSchedule(seed uint64, kind string, length time.Duration) schedule {
 	} else {
 		p.database(lockDatabase)
 	}
+	p.plan = slices.DeleteFunc(p.plan, func(a action) bool { return a.at >= length })
 	slices.SortStableFunc(p.plan, func(a, b action) int { return stdcmp.Compare(a.at, b.at) })
 	return p.plan
 }
@@ -126,8 +128,8 @@ func (p *planner) provider() {
 		{what: hangAfter, calls: 2},
 		{what: cutBefore, calls: 6},
 		{what: cutHalfWay, calls: 2},
-		{what: slowBefore, calls: 4},
-		{what: slowAfter, calls: 4},
+		{what: slowBefore, calls: 8},
+		{what: slowAfter, calls: 8},
 		{what: notJSON, calls: 4},
 	}}
 	for at := time.Second; at < p.length; at += p.between(time.Second, 2500*time.Millisecond) {
@@ -144,8 +146,9 @@ func (p *planner) provider() {
 	}
 }
 
-// processes kills one broker after the other, and has one stand still for
-// longer than a lease about every minute. Nobody is killed who stands still.
+// processes kills one broker after the other. About every minute one stands
+// still for longer than a lease, and another one is away from the database for as
+// long. Nobody is killed who stands still.
 func (p *planner) processes() {
 	var stops []action
 	for at := p.between(3*time.Second, 15*time.Second); at < p.length; at += p.between(60*time.Second, 90*time.Second) {
@@ -155,6 +158,15 @@ func (p *planner) processes() {
 		})
 	}
 	p.plan = append(p.plan, stops...)
+	for _, stop := range stops {
+		if p.brokers > 1 { // meanwhile, so that one is left
+			p.add(action{
+				at: stop.at + p.between(5*time.Second, 25*time.Second), what: partLong,
+				broker: 1 + (stop.broker-1+1+p.IntN(p.brokers-1))%p.brokers,
+				lasts:  p.between(tortureLease+4*time.Second, tortureLease+8*time.Second),
+			})
+		}
+	}
 	pause := 9 * time.Second / time.Duration(p.brokers)
 	for at := p.between(2*time.Second, 6*time.Second); at < p.length; at += p.between(pause, 2*pause) {
 		kill := action{at: at, what: killBroker, broker: p.anyBroker(), lasts: p.between(200*time.Millisecond, 3*time.Second)}
@@ -224,6 +236,7 @@ func TestSameSeedSameSchedule(t *testing.T) {
 			want := map[string]bool{killBroker: true, stopBroker: true, status500Before: true, status500After: true, status429: true, hangBefore: true, hangAfter: true, cutBefore: true, cutHalfWay: true, slowBefore: true, slowAfter: true, notJSON: true}
 			if kind == "postgres" {
 				want[crashPostgres], want[cutDatabase], want[partDatabase], want[terminateBackends] = true, true, true, true
+				want[partLong] = true
 			} else {
 				want[lockDatabase] = true
 			}

@@ -108,6 +108,11 @@ func TestVerdict(t *testing.T) {
 			reuses: map[string]int{"stopped": 1},
 		},
 		{
+			name:  "away from the database for longer than a lease",
+			calls: calls(spent(call("1", 1, 0, 0.1)), reused(call("2", 1, 40, 40.1))), journal: []deed{{what: partLong, broker: 1, from: at(0.05), to: at(36)}}, ending: condemned, family: revoked,
+			reuses: map[string]int{"parted": 1},
+		},
+		{
 			name:  "stopped while the provider is slow: what came first is served last",
 			calls: calls(reused(call("1", 1, 0, 38)), spent(call("2", 1, 33, 33.1))), journal: []deed{stop(1, 1, 37)}, ending: condemned, family: revoked,
 			reuses: map[string]int{"stopped": 1},

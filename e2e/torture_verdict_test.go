@@ -16,10 +16,12 @@ import (
 //   - the provider's answer did not arrive: a fault of its own, after it had
 //     spent the token;
 //   - the process that waited for it was killed or stood still, from when the
-//     call arrived until its answer was on disk.
+//     call arrived until its answer was on disk;
+//   - that process was away from the database for longer than a lease: it has the
+//     answer, and nobody else can know.
 //
 // Whatever else costs a connection is the broker's mistake. That the database
-// was away is no excuse.
+// was away for less is no excuse.
 
 // onItsWay is how long an answer may be on its way from the provider's network
 // card to our disk, be it in the database or beside it, on a machine that does
@@ -80,10 +82,11 @@ func (tr *trial) verdict() *verdict {
 	for _, e := range tr.endings {
 		f := families[e.line.family]
 		excused[f.ID] = tr.judgeCalls(v, e.line, calls[f.ID])
+		parted := slices.ContainsFunc(calls[f.ID], func(c sandbox.RefreshCall) bool { return strings.HasPrefix(tr.absent(c), "parted") })
 		if f.Revoked && f.RevokedBy != "reuse" {
 			v.find(e.line, "its family was revoked by %s", f.RevokedBy)
 		}
-		tr.judgeEnding(v, e, f)
+		tr.judgeEnding(v, e, f, parted)
 	}
 	tr.judgeReads(v, excused)
 	return v
@@ -171,6 +174,8 @@ func (tr *trial) absent(c sandbox.RefreshCall) string {
 			return fmt.Sprintf("killed, %.3fs after its answer", d.from.Sub(c.Ended).Seconds())
 		case d.what == stopBroker && d.to.After(c.Arrived):
 			return fmt.Sprintf("stopped, %.3fs after its answer", d.from.Sub(c.Ended).Seconds())
+		case d.what == partLong && d.to.After(c.Arrived):
+			return fmt.Sprintf("parted, %.3fs after its answer", d.from.Sub(c.Ended).Seconds())
 		}
 	}
 	return ""
@@ -182,7 +187,10 @@ func (tr *trial) broker(c sandbox.RefreshCall) int {
 	return 1 + slices.IndexFunc(tr.brokers, func(url string) bool { return strings.HasPrefix(c.RedirectURI, url+"/") })
 }
 
-func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family) {
+// judgeEnding looks at what became of a line. Whoever was parted from the
+// database may save, when back, what the provider has ended meanwhile; that the
+// outcome was lost has been said before then.
+func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family, parted bool) {
 	switch {
 	case e.status == "active" && !e.well:
 		v.find(e.line, "it did not become well again: %v", e.last)
@@ -192,7 +200,7 @@ func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family) {
 		v.maxWell = max(v.maxWell, e.after)
 	case !f.Revoked:
 		v.find(e.line, "it is %s (%s), and the provider honours it", e.status, e.reason)
-	case e.reason != "refresh_outcome_lost":
+	case e.reason != "refresh_outcome_lost" && !parted:
 		v.find(e.line, "it is %s, with the reason %q", e.status, e.reason)
 	}
 }
