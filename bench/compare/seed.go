@@ -23,7 +23,7 @@ type world struct {
 	keyset vault.Secret
 	key    vault.Secret
 	// ours are the connections that the broker is asked for, theirs those of
-	// the limit program, as many, sealed with sealKey.
+	// the limit program, sealed with sealKey.
 	ours, theirs []string
 	sealKey      []byte
 }
@@ -48,7 +48,7 @@ func (untracked) InsertEvent(context.Context, vault.Event) error      { return n
 // seedBatch is how many connections are made in one transaction.
 const seedBatch = 5000
 
-// limitRows is how many connections the limit program has.
+// limitRows is how many connections the limit program has at most.
 const limitRows = 1000
 
 // seed fills a database with so many connections of a credential of 1 KiB.
@@ -89,7 +89,7 @@ func seed(ctx context.Context, d *database, rows int, strict bool) (*world, erro
 		return nil, err
 	}
 	token := strings.Repeat("t", 1<<10)
-	all := make([]string, 0, rows+limitRows)
+	all := make([]string, 0, rows+min(rows, limitRows))
 	for len(all) < cap(all) {
 		err := s.Update(ctx, func(tx vault.Tx) error {
 			v := open(&seeding{s, tx})

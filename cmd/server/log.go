@@ -39,7 +39,8 @@ func (p *process) logHandler(cfg *config, out io.Writer) slog.Handler {
 func (p *process) servingLogger(cfg *config) (log *slog.Logger, stop func()) {
 	out := newLogBuffer(p.stderr)
 	h := p.logHandler(cfg, out)
-	log = slog.New(hasty{h, out})
+	_, plain := h.(*slog.JSONHandler)
+	log = slog.New(hasty{h, out, plain})
 	out.lost = func(lines int) {
 		log.Warn("log lines were lost: they came faster than they could be written", "lines", lines)
 	}
@@ -50,10 +51,18 @@ func (p *process) servingLogger(cfg *config) (log *slog.Logger, stop func()) {
 // hasty lets the records of requests gather; anything else is written at once.
 type hasty struct {
 	slog.Handler
-	out *logBuffer
+	out   *logBuffer
+	plain bool // JSON, with nothing added to each record
 }
 
 func (h hasty) Handle(ctx context.Context, r slog.Record) error {
+	if h.plain && r.Message == httpd.RecordMessage && r.Level == slog.LevelInfo {
+		var buf [512]byte
+		if line, ok := appendLine(buf[:0], r); ok {
+			_, err := h.out.Write(line)
+			return err
+		}
+	}
 	err := h.Handler.Handle(ctx, r)
 	if r.Level > slog.LevelInfo || r.Message != httpd.RecordMessage {
 		h.out.hurry()
@@ -62,10 +71,12 @@ func (h hasty) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h hasty) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return hasty{h.Handler.WithAttrs(attrs), h.out}
+	return hasty{h.Handler.WithAttrs(attrs), h.out, false}
 }
 
-func (h hasty) WithGroup(name string) slog.Handler { return hasty{h.Handler.WithGroup(name), h.out} }
+func (h hasty) WithGroup(name string) slog.Handler {
+	return hasty{h.Handler.WithGroup(name), h.out, false}
+}
 
 // How the log gathers.
 const (

@@ -152,3 +152,50 @@ func TestLogEndsWithADiskThatHangs(t *testing.T) {
 		close(hang)
 	})
 }
+
+// The line of a request is what slog would have written.
+func TestLineIsThatOfSlog(t *testing.T) {
+	t.Parallel()
+	attrs := []slog.Attr{slog.String("method", "GET"), slog.Int("status", 200), slog.Int64("bytes", -1), slog.Float64("ms", 1.057)}
+	for name, test := range map[string]struct {
+		attrs []slog.Attr
+		plain bool
+	}{
+		"as requests are":   {attrs, true},
+		"none":              {nil, true},
+		"many":              {append(attrs, attrs...), true},
+		"numbers":           {[]slog.Attr{slog.Float64("a", 0), slog.Float64("b", 1e-6), slog.Float64("c", 123456789), slog.Float64("d", -0.5)}, true},
+		"a tiny number":     {[]slog.Attr{slog.Float64("a", 1e-7)}, false},
+		"a large number":    {[]slog.Attr{slog.Float64("a", 1e21)}, false},
+		"quotes":            {[]slog.Attr{slog.String("a", `"`)}, false},
+		"a backslash":       {[]slog.Attr{slog.String("a", `\`)}, false},
+		"a line end":        {[]slog.Attr{slog.String("a", "\n")}, false},
+		"more than ASCII":   {[]slog.Attr{slog.String("a", "é")}, false},
+		"no UTF-8":          {[]slog.Attr{slog.String("a", "\xff")}, false},
+		"a name to escape":  {[]slog.Attr{slog.String("\t", "a")}, false},
+		"an error":          {[]slog.Attr{slog.Any("error", errors.New("x"))}, false},
+		"a group":           {[]slog.Attr{slog.Group("g", slog.Int("a", 1))}, false},
+		"last one is plain": {[]slog.Attr{slog.String("a", "\n"), slog.Int("b", 1)}, false},
+	} {
+		r := slog.NewRecord(time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.FixedZone("", 3600)), slog.LevelInfo, record, 0)
+		r.AddAttrs(test.attrs...)
+		var want bytes.Buffer
+		if err := slog.NewJSONHandler(&want, nil).Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		line, ok := appendLine(nil, r)
+		if ok != test.plain || ok && string(line) != want.String() {
+			t.Errorf("%s: plain %t, want %t\n got %s\nwant %s", name, ok, test.plain, line, want.String())
+		}
+		// And by the logger, whichever way it goes.
+		d := &disk{}
+		log, stop := (&process{stderr: d}).servingLogger(&config{LogFormat: "json"})
+		if err := log.Handler().Handle(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if d.String() != want.String() {
+			t.Errorf("%s: logged %s\nwant %s", name, d, want.String())
+		}
+	}
+}

@@ -118,13 +118,14 @@ func (s *shell) write(c echo.Context, rec *Record) {
 		return
 	}
 
+	now := s.now()
 	var buf [14]slog.Attr
 	attrs := append(buf[:0],
 		slog.String("method", knownMethod(c.Request().Method)),
 		slog.String("route", c.Path()),
 		slog.Int("status", status),
 		slog.Int64("bytes", c.Response().Size),
-		slog.Float64("ms", float64(s.now().Sub(rec.start).Microseconds())/1000),
+		slog.Float64("ms", float64(now.Sub(rec.start).Microseconds())/1000),
 		slog.String("request_id", rec.id),
 		slog.String("remote_ip", c.RealIP()),
 	)
@@ -145,7 +146,11 @@ func (s *shell) write(c echo.Context, rec *Record) {
 		attrs = append(attrs, slog.String("stack", string(rec.stack)))
 	}
 	attrs = append(attrs, rec.extra...)
-	s.log.LogAttrs(ctx, level, RecordMessage, attrs...)
+	// Past the logger's own methods, which would look up the line that they are
+	// called from: it is always this one.
+	record := slog.NewRecord(now, level, RecordMessage, 0)
+	record.AddAttrs(attrs...)
+	_ = s.log.Handler().Handle(ctx, record) // as the logger does
 }
 
 // quiet routes are asked for so often that their success is no news.
