@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/claviger/claviger/internal/providers/yamlfile"
 )
 
 //go:embed catalog/*.yaml
@@ -81,16 +83,16 @@ func (c *Catalog) add(source fs.FS) ([]FileFault, error) {
 			return nil, fmt.Errorf("reading provider file %s: %w", entry.Name(), err)
 		}
 		p, f := parse(entry.Name(), data)
-		if p != nil && p.Name != "" && p.Name != name {
+		if p.Name != "" && p.Name != name {
 			f.fault("name", "must be %q, as the file's name says", name)
 		}
 		if other, ok := from[name]; ok {
 			f.fault("name", "%s has the same provider", other)
 		}
 		from[name] = entry.Name()
-		sortFaults(f.faults)
-		faults = append(faults, f.faults...)
-		if len(f.faults) == 0 {
+		found := f.Faults()
+		faults = append(faults, found...)
+		if len(found) == 0 {
 			c.byName[p.Name] = p
 		}
 	}
@@ -101,7 +103,7 @@ func (c *Catalog) add(source fs.FS) ([]FileFault, error) {
 // a file that could be read: one slip would drag ten more behind it.
 func parse(fileName string, data []byte) (*Provider, *file) {
 	p, f := decodeFile(fileName, data)
-	if p != nil && len(f.faults) == 0 {
+	if len(f.Faults()) == 0 {
 		f.check(p)
 	}
 	return p, f
@@ -125,7 +127,7 @@ func readFile(source fs.FS, name string) (data []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return io.ReadAll(io.LimitReader(r, maxFile+1))
+	return io.ReadAll(io.LimitReader(r, yamlfile.MaxSize+1))
 }
 
 // Get finds a provider by name. It is shared: do not change it.

@@ -93,7 +93,7 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 		"verified by minutes":  minimal + "verify: {url: 'https://x.example/me', account: {id: [id]}}\nverify_every: 30m\n",
 		"brace without a name": strings.Replace(minimal, "Bearer {key}", "Bearer {key", 1),
 	} {
-		if _, f := parse("x.yaml", []byte(text)); len(f.faults) == 0 {
+		if _, f := parse("x.yaml", []byte(text)); len(f.Faults()) == 0 {
 			t.Errorf("%s: the decoder takes it", name)
 		}
 		if schema.Validate(asJSON(t, []byte(text))) == nil {
