@@ -175,13 +175,7 @@ func applyDatabaseURL(c *config, v string) error {
 
 func applyAPIKey(c *config, v string) error {
 	c.APIKey = vault.NewSecret(v)
-	switch {
-	case len(v) < vault.MinAPIKeyLength:
-		return fmt.Errorf("must have at least %d characters", vault.MinAPIKeyLength)
-	case strings.HasPrefix(v, "clv_") && !vault.LooksLikeToken(c.APIKey):
-		return errors.New("begins like a key of ours and its checksum is wrong: a character was lost or changed")
-	}
-	return nil
+	return vault.CheckOwnKey(c.APIKey)
 }
 
 func prefixes(v string) ([]netip.Prefix, error) {

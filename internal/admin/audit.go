@@ -63,12 +63,17 @@ func (r auditRow) ConnectionHref() string {
 // About is what else it was about, in words.
 func (r auditRow) About() string {
 	switch {
-	case r.Action == vault.ActionAPIKeyCreated || r.Action == vault.ActionAPIKeyRevoked:
+	case r.aboutKey():
 		return "Key " + r.names.key(r.Reason)
 	case r.ConnectionID == "" && r.IntegrationID != "":
 		return "Integration " + r.names.integration(r.IntegrationID)
 	}
 	return ""
+}
+
+// aboutKey reports whether the reason is the id of an API key.
+func (r auditRow) aboutKey() bool {
+	return r.Action == vault.ActionAPIKeyCreated || r.Action == vault.ActionAPIKeyUpdated || r.Action == vault.ActionAPIKeyRevoked
 }
 
 // Details is what remains to be said: how often, why, which generation.
@@ -77,7 +82,7 @@ func (r auditRow) Details() []string {
 	if r.Count > 1 {
 		d = append(d, counted(int(r.Count), "time", "times")+" within a minute")
 	}
-	if r.Reason != "" && r.Action != vault.ActionAPIKeyCreated && r.Action != vault.ActionAPIKeyRevoked {
+	if r.Reason != "" && !r.aboutKey() {
 		d = append(d, reasonWords(&r.AuditEntry))
 	}
 	return d

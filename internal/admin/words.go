@@ -43,6 +43,7 @@ var actions = [...]struct {
 	{vault.ActionIntegrationUpdated, "Integration changed"},
 	{vault.ActionIntegrationDeleted, "Integration deleted"},
 	{vault.ActionAPIKeyCreated, "API key created"},
+	{vault.ActionAPIKeyUpdated, "API key changed"},
 	{vault.ActionAPIKeyRevoked, "API key revoked"},
 	{vault.ActionAdminSignedIn, "Admin signed in"},
 	{vault.ActionAdminSignedOut, "Admin signed out"},

@@ -43,6 +43,12 @@ func (t tx) InsertAPIKey(ctx context.Context, k vault.APIKey) error {
 		micros(k.ExpiresAt), micros(k.RevokedAt), micros(k.CreatedAt), micros(k.LastUsedAt))
 }
 
+func (t tx) UpdateAPIKey(ctx context.Context, k vault.APIKey) (bool, error) {
+	return t.swap(ctx, "updating API key",
+		`UPDATE api_keys SET name = $3, scopes = $4, expires_at = $5 WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL`,
+		k.EnvironmentID, k.ID, k.Name, joinScopes(k.Scopes), micros(k.ExpiresAt))
+}
+
 func (t tx) RevokeAPIKey(ctx context.Context, environmentID, id string, at time.Time) (bool, error) {
 	return t.swap(ctx, "revoking API key",
 		`UPDATE api_keys SET revoked_at = $3 WHERE environment_id = $1 AND id = $2 AND revoked_at IS NULL`,

@@ -92,6 +92,21 @@ func TestAPIKeys(t *testing.T) {
 		}
 		equal(t, "newest first", list, []vault.APIKey{plain, w.key})
 
+		renamed := w.key
+		renamed.Name, renamed.Scopes, renamed.ExpiresAt = "renamed", []vault.Scope{vault.ScopeAuditRead}, time.Time{}
+		change := func(k vault.APIKey) bool {
+			return w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) { return tx.UpdateAPIKey(ctx, k) })
+		}
+		foreign := renamed
+		foreign.EnvironmentID = other.env.ID
+		if change(foreign) || !change(renamed) {
+			t.Error("a key is changed in its own environment, and there only")
+		}
+		if got, err = w.APIKey(ctx, w.env.ID, w.key.ID); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "changed", got, &renamed)
+
 		revoke := func(environment string) bool {
 			return w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) {
 				return tx.RevokeAPIKey(ctx, environment, w.key.ID, noon)
@@ -105,6 +120,9 @@ func TestAPIKeys(t *testing.T) {
 		}
 		if got, err = w.APIKeyByHash(ctx, w.key.Hash); err != nil || !got.RevokedAt.Equal(noon) {
 			t.Errorf("revoked key: %+v, %v", got, err)
+		}
+		if change(renamed) {
+			t.Error("a revoked key is changed")
 		}
 
 		for name, c := range map[string]struct {

@@ -90,6 +90,17 @@ func operations(b *bench, id string) map[vault.Scope][]func(context.Context, vau
 			},
 			func(ctx context.Context, c vault.Caller) error { _, err := b.APIKeys(ctx, c, page); return err },
 			func(ctx context.Context, c vault.Caller) error { return b.RevokeAPIKey(ctx, c, "key_x") },
+			func(ctx context.Context, c vault.Caller) error {
+				_, err := b.FindAPIKey(ctx, c, vault.NewSecret("x"))
+				return err
+			},
+			func(ctx context.Context, c vault.Caller) error {
+				_, err := b.AddAPIKey(ctx, c, vault.NewAPIKey{Name: "x"}, vault.NewSecret("x"))
+				return err
+			},
+			func(ctx context.Context, c vault.Caller) error {
+				return b.ChangeAPIKey(ctx, c, "key_x", vault.NewAPIKey{Name: "x"})
+			},
 		},
 		vault.ScopeAuditRead: {
 			func(ctx context.Context, c vault.Caller) error {

@@ -68,6 +68,20 @@ func (v *Vault) CreateAPIKey(ctx context.Context, caller Caller, n NewAPIKey) (A
 	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
 		return APIKey{}, Secret{}, err
 	}
+	fields := checkAPIKey(caller, n)
+	if !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(v.now()) {
+		fields = append(fields, expiryPast())
+	}
+	if fields != nil {
+		return APIKey{}, Secret{}, fault.InvalidFields(fields...)
+	}
+	key := mint(prefixAPIKey)
+	k, err := v.insertAPIKey(ctx, caller, n, key)
+	return k, key, err
+}
+
+// checkAPIKey says what is wrong with name and scopes.
+func checkAPIKey(caller Caller, n NewAPIKey) []fault.Field {
 	var fields []fault.Field
 	if f := checkText("/name", n.Name, 1, 100); f != nil {
 		fields = append(fields, *f)
@@ -84,15 +98,11 @@ func (v *Vault) CreateAPIKey(ctx context.Context, caller Caller, n NewAPIKey) (A
 			fields = append(fields, fault.Field{Pointer: pointer, Detail: "Your own key lacks this scope."})
 		}
 	}
-	if !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(v.now()) {
-		fields = append(fields, fault.Field{Pointer: "/expires_at", Detail: "Must be in the future."})
-	}
-	if fields != nil {
-		return APIKey{}, Secret{}, fault.InvalidFields(fields...)
-	}
-	key := mint(prefixAPIKey)
-	k, err := v.insertAPIKey(ctx, caller, n, key)
-	return k, key, err
+	return fields
+}
+
+func expiryPast() fault.Field {
+	return fault.Field{Pointer: "/expires_at", Detail: "Must be in the future."}
 }
 
 // EnsureAPIKey makes sure that a key of the operator's own making exists, with
@@ -126,11 +136,8 @@ func (v *Vault) insertAPIKey(ctx context.Context, caller Caller, n NewAPIKey, ke
 		Name:          n.Name,
 		Hash:          HashToken(key),
 		Scopes:        n.Scopes,
-		ExpiresAt:     n.ExpiresAt.UTC().Truncate(time.Microsecond),
+		ExpiresAt:     n.expiry(),
 		CreatedAt:     v.now(),
-	}
-	if n.ExpiresAt.IsZero() {
-		k.ExpiresAt = time.Time{}
 	}
 	if LooksLikeToken(key) { // of a key of somebody's own making nothing is shown
 		k.Prefix = key.Reveal()[:prefixShown]
@@ -147,6 +154,14 @@ func (v *Vault) insertAPIKey(ctx context.Context, caller Caller, n NewAPIKey, ke
 		return APIKey{}, fmt.Errorf("creating API key: %w", err)
 	}
 	return k, nil
+}
+
+// expiry is as the databases keep it.
+func (n NewAPIKey) expiry() time.Time {
+	if n.ExpiresAt.IsZero() {
+		return time.Time{}
+	}
+	return n.ExpiresAt.UTC().Truncate(time.Microsecond)
 }
 
 // APIKeys lists the environment's keys, revoked ones too.

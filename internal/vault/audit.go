@@ -11,6 +11,7 @@ const (
 	ActionReadAuditChanged    Action = "environment.read_audit_changed"
 	ActionKeysetChanged       Action = "environment.keyset_changed"
 	ActionAPIKeyCreated       Action = "api_key.created"
+	ActionAPIKeyUpdated       Action = "api_key.updated"
 	ActionAPIKeyRevoked       Action = "api_key.revoked"
 	ActionIntegrationCreated  Action = "integration.created"
 	ActionIntegrationUpdated  Action = "integration.updated"

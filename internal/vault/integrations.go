@@ -43,8 +43,9 @@ func (v *Vault) CreateIntegration(ctx context.Context, caller Caller, in Integra
 	return row.Integration, nil
 }
 
-// integrationRow checks an integration and seals its client secret.
-func (v *Vault) integrationRow(ctx context.Context, in Integration) (IntegrationRow, error) {
+// CheckIntegration says what is wrong with an integration, all of it at once as
+// a [*fault.Error] with pointers into its JSON, or nil. Nothing is stored.
+func (v *Vault) CheckIntegration(in Integration) error {
 	var fields []fault.Field
 	for _, f := range []*fault.Field{checkName("/key", in.Key), checkText("/title", in.Title, 0, 100)} {
 		if f != nil {
@@ -54,12 +55,20 @@ func (v *Vault) integrationRow(ctx context.Context, in Integration) (Integration
 	if err := v.check(in); err != nil {
 		e, ok := fault.As(err)
 		if !ok || e.Kind != fault.Invalid {
-			return IntegrationRow{}, err
+			return err
 		}
 		fields = append(fields, e.Fields...)
 	}
 	if fields != nil {
-		return IntegrationRow{}, fault.InvalidFields(fields...)
+		return fault.InvalidFields(fields...)
+	}
+	return nil
+}
+
+// integrationRow checks an integration and seals its client secret.
+func (v *Vault) integrationRow(ctx context.Context, in Integration) (IntegrationRow, error) {
+	if err := v.CheckIntegration(in); err != nil {
+		return IntegrationRow{}, err
 	}
 	row := IntegrationRow{Integration: in}
 	if !in.ClientSecret.IsZero() {

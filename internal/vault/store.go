@@ -197,6 +197,9 @@ type Tx interface {
 	SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error)
 
 	InsertAPIKey(ctx context.Context, k APIKey) error
+	// UpdateAPIKey writes name, scopes and expiry and reports whether there is such
+	// a key that is not revoked.
+	UpdateAPIKey(ctx context.Context, k APIKey) (bool, error)
 	// RevokeAPIKey reports whether there was a live one.
 	RevokeAPIKey(ctx context.Context, environmentID, id string, at time.Time) (bool, error)
 
