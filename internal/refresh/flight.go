@@ -90,6 +90,9 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 	defer deadline.Stop()
 	for look := shortestLook; ; look = min(2*look, longestLook) {
 		if u := e.unsaved.of(c.ID); u != nil && !e.settle(ctx, u) {
+			if !u.Servable() || e.left(u.ExpiresAt) <= 0 {
+				return landing{}, fault.New(fault.Unavailable, "The database does not take the renewed credential yet.").After(time.Second)
+			}
 			return landing{u}, nil
 		}
 		now, lease, err := e.vault.RenewalState(ctx, caller, c.ID)
