@@ -14,10 +14,11 @@ type wire struct {
 	listener net.Listener
 	to       string
 
-	mu    sync.Mutex
-	open  chan struct{} // closed while packets pass
-	conns map[net.Conn]struct{}
-	ended bool
+	mu     sync.Mutex
+	open   chan struct{} // closed while packets pass
+	parted int
+	conns  map[net.Conn]struct{}
+	ended  bool
 }
 
 // newWire lays a wire to the server of a database URL, until the test ends, and
@@ -47,8 +48,10 @@ func newWire(t *testing.T, database string) (w *wire, through string) {
 		_ = w.listener.Close()
 		w.mu.Lock()
 		w.ended = true
+		if w.parted > 0 { // by a test that has failed
+			close(w.open)
+		}
 		w.mu.Unlock()
-		w.heal()
 		w.cut()
 		serving.Wait()
 	})
@@ -115,19 +118,20 @@ func (w *wire) forget(conns ...net.Conn) {
 	}
 }
 
-// part has no packet pass, either way, until heal. Nobody is told.
+// part has no packet pass, either way, until it is healed as often as it was
+// parted. Nobody is told.
 func (w *wire) part() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = make(chan struct{})
+	if w.parted++; w.parted == 1 {
+		w.open = make(chan struct{})
+	}
 }
 
 func (w *wire) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	select {
-	case <-w.open:
-	default:
+	if w.parted--; w.parted == 0 {
 		close(w.open)
 	}
 }
@@ -186,6 +190,8 @@ func TestWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.part()
+	w.part()
+	w.heal()
 	if err := echo(c, 50*time.Millisecond); err == nil {
 		t.Error("a packet passed between ends that are parted")
 	}
