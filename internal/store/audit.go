@@ -110,16 +110,16 @@ func (t tx) insertEntries(ctx context.Context, batch []*wanted[vault.AuditEntry]
 		args...)
 }
 
-// readBatch bounds one statement. A batch is short work on SQLite, where it is
-// ours, and requests come in between.
-const readBatch = 25
-
 // AddReads writes gathered reads. Those of one key, connection, action and
 // minute end up in one entry, however often and from wherever they come.
 func (s *Store) AddReads(ctx context.Context, reads []vault.ReadCount) error {
 	reads = gather(reads)
-	return s.update(ctx, func(t tx) error {
-		for batch := range slices.Chunk(reads, readBatch) {
+	update := s.update
+	if s.pool == nil {
+		update = s.updateSoon
+	}
+	return update(ctx, func(t tx) error {
+		for batch := range slices.Chunk(reads, s.d.batch) {
 			if err := t.insertReads(ctx, batch); err != nil {
 				return err
 			}
@@ -213,7 +213,7 @@ func (t tx) noteUse(ctx context.Context, reads []vault.ReadCount) error {
 // touch moves a time of each row forward, never back, the rows in the same order
 // on all replicas.
 func (t tx) touch(ctx context.Context, table, name string, at map[string]time.Time) error {
-	for ids := range slices.Chunk(slices.Sorted(maps.Keys(at)), readBatch) {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(at)), t.d.batch) {
 		times := make([]int64, len(ids))
 		for i, id := range ids {
 			times[i] = at[id].UnixMicro()

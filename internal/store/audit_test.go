@@ -189,3 +189,29 @@ func TestAddReadsTogether(t *testing.T) {
 		}
 	})
 }
+
+// Reads do not wait for the disk; whatever is written after them does again.
+func TestAddReadsLeavesTheWriterDurable(t *testing.T) {
+	t.Parallel()
+	s := storetest.SQLite(t).Open(t)
+	w := newWorld(t, s)
+	_, write := s.Pools()
+	read := vault.ReadCount{EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: "con", Action: vault.ActionHeadersRead, Minute: noon, LastAt: noon, Count: 1}
+	lost := read
+	lost.EnvironmentID = "env_none"
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for what, add := range map[string]func() error{
+		"written":  func() error { return s.AddReads(t.Context(), []vault.ReadCount{read}) },
+		"refused":  func() error { return s.AddReads(t.Context(), []vault.ReadCount{lost}) },
+		"canceled": func() error { return s.AddReads(canceled, []vault.ReadCount{read}) },
+	} {
+		if err := add(); (err == nil) != (what == "written") {
+			t.Errorf("%s: %v", what, err)
+		}
+		var level int
+		if err := write.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&level); err != nil || level != 2 {
+			t.Errorf("%s: synchronous is %d, %v; want 2, FULL", what, level, err)
+		}
+	}
+}

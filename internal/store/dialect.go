@@ -19,6 +19,10 @@ type dialect struct {
 	forUpdate string
 	// forUpdateOf is forUpdate for the table t of a join.
 	forUpdateOf string
+	// batch is how many rows one statement of the background takes. On SQLite the
+	// work is ours: a statement is a fraction of a millisecond there, and requests
+	// come in between.
+	batch int
 	// skipLocked ends a SELECT that passes over what others have locked.
 	skipLocked string
 	// tableExists answers whether the table $1 is there.
@@ -35,6 +39,7 @@ func newDialect(d dialect) *dialect {
 func sqliteDialect() *dialect {
 	return newDialect(dialect{
 		name:        "sqlite",
+		batch:       8,
 		now:         `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 		begun:       `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
 		tableExists: `SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1`,
@@ -44,6 +49,7 @@ func sqliteDialect() *dialect {
 func postgresDialect() *dialect {
 	return newDialect(dialect{
 		name:        "postgres",
+		batch:       1000,
 		now:         `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		begun:       `(extract(epoch FROM statement_timestamp()) * 1000000)::bigint`,
 		forUpdate:   ` FOR UPDATE`,

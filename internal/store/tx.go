@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -47,6 +49,63 @@ func (s *Store) updateOnce(ctx context.Context, fn func(tx) error) error {
 		return err
 	}
 	return interpretError("committing", db.Commit())
+}
+
+// updateSoon is update on SQLite without waiting for the disk: the next commit
+// that does takes it along. A power cut may cost it, the end of the process does
+// not. Waiting would be done in this process, many times a second.
+func (s *Store) updateSoon(ctx context.Context, fn func(tx) error) (err error) {
+	c, err := s.write.Conn(ctx)
+	if err != nil {
+		return interpretError("beginning transaction", err)
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if _, err := c.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
+		return interpretError("beginning transaction", err)
+	}
+	defer func() {
+		_, back := c.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = FULL")
+		if back != nil { // the pool is to make another
+			_ = c.Raw(func(any) error { return driver.ErrBadConn })
+			err = errors.Join(err, back)
+		}
+	}()
+	db, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return interpretError("beginning transaction", err)
+	}
+	defer func() { _ = db.Rollback() }()
+	p := prepared{db, map[string]*sql.Stmt{}}
+	if err := errors.Join(fn(tx{reader{conn{db: p, d: s.d}}}), p.close()); err != nil {
+		return err
+	}
+	return interpretError("committing", db.Commit())
+}
+
+// prepared is a transaction that repeats itself.
+type prepared struct {
+	*sql.Tx
+	stmts map[string]*sql.Stmt
+}
+
+func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt := p.stmts[query]
+	if stmt == nil {
+		var err error
+		if stmt, err = p.PrepareContext(ctx, query); err != nil {
+			return nil, err
+		}
+		p.stmts[query] = stmt
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+func (p prepared) close() error {
+	var errs []error
+	for _, stmt := range p.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // txOptions asks for what the statements are written for, whatever the server

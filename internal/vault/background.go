@@ -10,8 +10,8 @@ import (
 // How often the vault looks after itself, and how long ended sessions and
 // events are kept.
 const (
-	flushEvery  = 50 * time.Millisecond
-	flushRounds = 16 // a read waits 0.8 s for others of its minute
+	flushEvery  = 250 * time.Millisecond
+	flushRounds = 3 // a read waits half a second at least for others of its minute
 	numberEvery = time.Second
 	tidyEvery   = 15 * time.Second
 	tellEvery   = 5 * time.Second
