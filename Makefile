@@ -68,6 +68,10 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 bench: ## benchmarks matching BENCH, on both databases
 	scripts/with-postgres go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-compare
+bench-compare: ## headers beside the limit program, on both databases; flags in COMPARE
+	scripts/with-postgres go run ./bench/compare $(COMPARE)
+
 .PHONY: compose-secrets
 compose-secrets: ## the secret files that docker-compose.yml reads, made once
 	@scripts/compose-secrets

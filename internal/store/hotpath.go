@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -41,9 +42,21 @@ func (r *HotRow) Columns() []any {
 	}
 }
 
+// scopesMemo is the last text of scopes that was split: one key asks, or a few
+// that may do the same.
+type scopesMemo struct {
+	text   string
+	scopes []vault.Scope
+}
+
 // read makes of the columns what the vault takes.
-func (r *HotRow) read() {
-	r.Scopes, r.Status = splitScopes(r.scopes), vault.Status(r.status)
+func (r *HotRow) read(memo *atomic.Pointer[scopesMemo]) {
+	m := memo.Load()
+	if m == nil || m.text != r.scopes {
+		m = &scopesMemo{r.scopes, splitScopes(r.scopes)}
+		memo.Store(m)
+	}
+	r.Scopes, r.Status = m.scopes, vault.Status(r.status)
 	if r.keyExpires != 0 { // nothing here happened in 1970
 		r.KeyExpiresAt = fromMicros(r.keyExpires)
 	}
@@ -73,6 +86,6 @@ func (s *Store) LookupHeaders(ctx context.Context, keyHash []byte, connectionID 
 	if !l.found {
 		return nil, nil
 	}
-	l.row.read()
+	l.row.read(&s.scopes)
 	return &l.row.HeadersRow, nil
 }

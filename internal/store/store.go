@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,6 +39,7 @@ type Store struct {
 	lookups     *batches[lookup]
 	entries     *batches[vault.AuditEntry]
 	stopLookups func() error
+	scopes      atomic.Pointer[scopesMemo]
 	log         *slog.Logger
 	clock       clock
 }

@@ -13,6 +13,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDuplicate: a unique constraint says that it exists already.
 	ErrDuplicate = errors.New("already exists")
+	// ErrUnfit: the row breaks a rule of the schema, and always will.
+	ErrUnfit = errors.New("not fit to be stored")
 	// ErrInUse: something refers to the row.
 	ErrInUse = errors.New("still referred to")
 )
@@ -32,7 +34,7 @@ type HeadersRow struct {
 	KeyID         string
 	EnvironmentID string
 	KeyHash       []byte
-	Scopes        []Scope
+	Scopes        []Scope   // shared; not to be changed
 	KeyExpiresAt  time.Time // zero: never
 	KeyRevoked    bool
 	// StrictReads is the environment's.
@@ -90,6 +92,8 @@ type CredentialChange struct {
 	DueAt time.Time
 	// Refreshed sets last_refreshed_at; a link or reconnect leaves it.
 	Refreshed bool
+	// Spending marks the new refresh token as one that may be spent.
+	Spending []byte
 	// KeepLease saves in the middle of a renewal: the holder goes on.
 	KeepLease bool
 	// Method is empty where it stays.
@@ -173,6 +177,9 @@ type Reader interface {
 	Connection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
 	// Connections lists without candidates and without ciphertext, newest first.
 	Connections(ctx context.Context, environmentID string, f ConnectionFilter) ([]Connection, error)
+	// ManagedConnections lists what an end user gets to see of their own, newest
+	// first and without ciphertext.
+	ManagedConnections(ctx context.Context, environmentID string, f ManagedFilter) ([]Connection, error)
 	// CandidatesOf lists the ids of the candidates that are to mend a connection.
 	CandidatesOf(ctx context.Context, environmentID, id string) ([]string, error)
 	// ConnectionsOf lists the ids of the connections of an integration that are
@@ -219,6 +226,11 @@ type Tx interface {
 	LockSession(ctx context.Context, id string) (*SessionRow, error)
 	// UpdateSession writes the mutable columns of a row that LockSession read.
 	UpdateSession(ctx context.Context, s SessionRow) error
+	// CountReconnects counts the sessions that were begun in a session, ended ones
+	// too.
+	CountReconnects(ctx context.Context, parentID string) (int, error)
+	// EndReconnects makes those of them that are bound failed, for this reason.
+	EndReconnects(ctx context.Context, parentID, reason string) error
 	// ChargeGuess counts one guess of the end user in the running window, which
 	// begins anew when it is older than window, and answers the new count.
 	ChargeGuess(ctx context.Context, environmentID, endUserID string, now time.Time, window time.Duration) (int, error)
@@ -239,8 +251,8 @@ type Tx interface {
 	// end of the transaction.
 	LockConnection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
 	// SaveCredential writes the change as generation+1, drops the lease unless
-	// the change keeps it, and forgets what was being spent, if the row is of this generation and not revoked and, where epoch is not
-	// 0, the lease of that epoch is still the newest.
+	// the change keeps it, and forgets what was being spent, if the row is of this generation and, where epoch is 0, not revoked, or
+	// else active with the lease of that epoch still the newest.
 	SaveCredential(ctx context.Context, id string, generation, epoch int64, ch CredentialChange) (bool, error)
 	// ReleaseLease ends the lease of that epoch and reports whether it was the
 	// newest.
