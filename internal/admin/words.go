@@ -39,6 +39,7 @@ var actions = [...]struct {
 	{vault.ActionLinkFailed, "Linking failed"},
 	{vault.ActionSessionFailed, "Connect link ended without an account"},
 	{vault.ActionSessionRedeemed, "Result redeemed"},
+	{vault.ActionSessionFinished, "End user done with their accounts"},
 	{vault.ActionIntegrationCreated, "Integration created"},
 	{vault.ActionIntegrationUpdated, "Integration changed"},
 	{vault.ActionIntegrationDeleted, "Integration deleted"},
@@ -105,6 +106,7 @@ var reasons = [...]struct{ word, sentence string }{
 	{vault.ReasonNotRedeemed, "The host application did not redeem the result in time."},
 	{vault.ReasonWrongEndUser, "The host application redeemed the result for another user."},
 	{vault.ReasonRevokedByCaller, "It was revoked on request."},
+	{vault.ReasonRevokedByEndUser, "The end user disconnected it."},
 	{vault.ReasonBaseURLHeld, "The provider names another API root than before; the one from before is kept."},
 }
 

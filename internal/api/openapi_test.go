@@ -144,6 +144,7 @@ func TestDocumentExamples(t *testing.T) {
 		status             int
 	}{
 		{http.MethodPost, "/v1/connect-sessions", "link", 201},
+		{http.MethodPost, "/v1/connect-sessions", "manage", 201},
 		{http.MethodPost, "/v1/api-keys", "reader", 201},
 		{http.MethodPatch, "/v1/integrations/{key}", "title", 200},
 		{http.MethodPatch, "/v1/integrations/{key}", "secret", 200},

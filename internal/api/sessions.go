@@ -25,6 +25,7 @@ type newSession struct {
 // POST /v1/connect-sessions
 func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
 	var in *struct {
+		Kind               vault.SessionKind `json:"kind"`
 		EndUser            vault.EndUser     `json:"end_user"`
 		Integrations       []string          `json:"integrations"`
 		ConnectionID       string            `json:"connection_id"`
@@ -38,7 +39,7 @@ func (h *Handler) createSession(c echo.Context, caller vault.Caller) error {
 		return err
 	}
 	n := vault.NewSession{
-		EndUser: in.EndUser, Integrations: in.Integrations, ConnectionID: in.ConnectionID, AllowAccountChange: in.AllowAccountChange,
+		Kind: in.Kind, EndUser: in.EndUser, Integrations: in.Integrations, ConnectionID: in.ConnectionID, AllowAccountChange: in.AllowAccountChange,
 		ReturnURL: in.ReturnURL, Completion: in.Completion, Tags: in.Tags, TTL: sessionTTL(in.TTLSeconds),
 	}
 	s, token, err := h.vault.CreateSession(c.Request().Context(), caller, n)
@@ -62,7 +63,8 @@ func sessionTTL(seconds *int64) time.Duration {
 	return time.Duration(*seconds) * time.Second
 }
 
-// session is where a connect session stands.
+// session is where a connect session stands. One of kind manage ends completed
+// when its end user is done, without a connection.
 type session struct {
 	ID           string              `json:"id"`
 	Status       vault.SessionStatus `json:"status"`

@@ -193,6 +193,13 @@ func TestBadSessions(t *testing.T) {
 			{object{"end_user": ada, "return_url": "javascript:alert(1)"}, 422, []string{"/return_url"}},
 			{object{"end_user": ada, "return_url": "https://acme.example/?result=x"}, 422, []string{"/return_url"}},
 			{object{"end_user": ada, "return_url": "https://acme.example/\u0000"}, 422, []string{"/return_url"}},
+			{object{"end_user": ada, "kind": "look"}, 422, []string{"/kind"}},
+			{object{"end_user": ada, "kind": true}, 400, []string{"/kind"}},
+			{
+				object{"end_user": ada, "kind": "manage", "connection_id": "con_x", "allow_account_change": true, "completion": "auto", "tags": object{"a": "b"}}, 422,
+				[]string{"/connection_id", "/allow_account_change", "/completion", "/tags"},
+			},
+			{object{"end_user": object{}, "kind": "manage", "integrations": []string{"nobody"}, "return_url": "http://acme.example/"}, 422, []string{"/end_user/id", "/return_url", "/integrations/0"}},
 			{object{"end_user": ada, "ttl_seconds": 60.5}, 400, []string{"/ttl_seconds"}},
 			{object{"end_user": ada, "integrations": "toggl"}, 400, []string{"/integrations"}},
 			{object{"end_user": ada, "allow_account_change": "yes"}, 400, []string{"/allow_account_change"}},
@@ -205,5 +212,37 @@ func TestBadSessions(t *testing.T) {
 			t.Error("something was stored")
 		}
 		w.post("/v1/connect-sessions", object{"end_user": ada, "return_url": "http://127.0.0.1:3000/" + url.PathEscape("ä"), "completion": "auto", "allow_account_change": nil, "ttl_seconds": nil}).shows().want(http.StatusCreated)
+	})
+}
+
+// TestManage: a session in which the end user sees what they have linked. The
+// host learns that they are done, and what they did from the connections.
+func TestManage(t *testing.T) {
+	each(t, func(w *world) {
+		id := w.toggl()
+		a := w.post("/v1/connect-sessions", object{
+			"kind": "manage", "end_user": ada, "integrations": []string{"toggl"}, "return_url": backTo, "ttl_seconds": 600, "tags": nil, "completion": nil,
+		}).shows().want(http.StatusCreated).is("expires_at", w.clock.Now().Add(10*time.Minute).Format(time.RFC3339))
+		if got := a.text("connect_url"); got != w.url+"/connect/"+a.text("token") {
+			t.Errorf("connect_url %q", got)
+		}
+		path := "/v1/connect-sessions/" + a.text("id")
+		w.get(path).want(http.StatusOK).is("status", "open")
+		caller := w.bind(a)
+		w.get(path).want(http.StatusOK).is("status", "bound")
+		w.post(path+"/redeem", object{"result": vault.NewState().Reveal(), "end_user_id": "user-1815"}).want(http.StatusConflict).code("conflict")
+
+		r, err := w.vault.Disconnect(t.Context(), caller, id)
+		w.must(err)
+		w.get("/v1/connections/"+id).want(http.StatusOK).is("status", "revoked").is("status_reason", "revoked_by_end_user")
+		w.get("/v1/connections/" + id + "/headers").want(http.StatusGone).code("revoked")
+		if r.Provider.Outcome != vault.OutcomeUnsupported {
+			t.Errorf("receipt %+v", r)
+		}
+		w.must(w.vault.FinishManaging(t.Context(), caller))
+		got := w.get(path+"?wait=30").want(http.StatusOK).is("status", "completed").object()
+		if _, there := got["connection_id"]; there {
+			t.Errorf("session %s", js(got))
+		}
 	})
 }

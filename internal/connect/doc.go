@@ -12,6 +12,11 @@
 //	GET  …/{integration}/{method}            the form, or the way to the provider (form.go, redirect.go)
 //	POST …/{integration}/{method}            asks the provider, or leads there
 //	POST /connect/s/{session}/cancel         gives up (done.go)
+//	GET  /connect/m/{session}                an end user's linked accounts (manage.go)
+//	POST /connect/m/{session}/done           ends that session
+//	POST …/{connection}/reconnect            begins a session that mends the connection
+//	GET  …/{connection}/disconnect           says what will happen, and later what did (manage_disconnect.go)
+//	POST …/{connection}/disconnect           revokes the connection
 //	GET  /connect/callback/{integration}     a reply in the query, or the page that takes one out of the fragment (callback.go)
 //	POST /connect/callback/{integration}     a reply as a form: form_post, or from that page
 //	GET  /connect/resume/{session}/{attempt} a page that goes on by itself (resume.go)
@@ -19,6 +24,14 @@
 //
 // Where a session stands is in the database and nowhere else. A step reads it,
 // does one thing, and redirects.
+//
+// # Reconnecting from the list
+//
+// A session of kind manage links nothing. A reconnect that is begun in it is a
+// session of its own, for that connection and this browser, so that all that
+// holds for linking holds for it: it has a cookie of its own, is used up by one
+// link and counts as the same tries. It goes back to the list, not to the host.
+// [vault.ReconnectOf] says why it needs no redeem.
 //
 // # Redirects that are pages
 //

@@ -54,7 +54,7 @@ func (h *Handler) done(c echo.Context, linked *vault.Linked) error {
 	rec.SetConnection(linked.Connection.ID)
 	rec.SetOutcome("linked")
 	switch {
-	case s.ReturnURL == "":
+	case s.ReturnURL == "", s.ParentID != "":
 		return c.Redirect(http.StatusSeeOther, sessionPath(s.ID))
 	case linked.Result.IsZero():
 		return c.Redirect(http.StatusSeeOther, returnTo(s, "status", "completed"))
@@ -81,6 +81,9 @@ func (h *Handler) cancel(c echo.Context, v visit) error {
 	if err := h.vault.EndSession(c.Request().Context(), v.caller, reasonCancelled); err != nil {
 		return h.overtaken(c, &v, err)
 	}
+	if v.session.ParentID != "" {
+		return c.Redirect(http.StatusSeeOther, managePath(v.session.ParentID))
+	}
 	if v.session.ReturnURL != "" {
 		return c.Redirect(http.StatusSeeOther, returnTo(&v.session, "status", string(vault.SessionFailed)))
 	}
@@ -98,6 +101,9 @@ func (h *Handler) end(c echo.Context, v visit) error {
 	s := &v.session
 	if s.Status == vault.SessionPending || s.Status == vault.SessionCompleted {
 		return h.linked(c, s)
+	}
+	if s.ParentID != "" { // which goes on, or says why not
+		return c.Redirect(http.StatusSeeOther, managePath(s.ParentID))
 	}
 	page := endedPage{
 		Title: "This link has ended",
@@ -142,7 +148,10 @@ func (h *Handler) linked(c echo.Context, s *vault.ConnectSession) error {
 	case !fault.Is(err, fault.NotFound): // deleted since: it was linked all the same
 		return err
 	}
-	if s.ReturnURL != "" && !page.Pending {
+	switch {
+	case s.ParentID != "":
+		page.Return = web.Link{Href: managePath(s.ParentID), Text: "Back to your linked accounts"}
+	case s.ReturnURL != "" && !page.Pending:
 		page.Return = web.Link{Href: returnTo(s, "status", string(vault.SessionCompleted)), Text: "Back to " + page.Asking.Name}
 	}
 	return httpd.Render(c, http.StatusOK, "connect/done", page)

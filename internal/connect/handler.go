@@ -71,6 +71,8 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/s/:session/:integration/:method", h.bound(h.show))
 	g.POST("/s/:session/:integration/:method", h.bound(h.submit))
 
+	h.mountManage(g)
+
 	g.GET(callback, h.replyByURL)
 	g.POST(callback, h.replyByForm)
 	g.GET("/resume/:session/:attempt", h.resume)

@@ -105,6 +105,9 @@ func (h *Handler) landing(c echo.Context) error {
 	default:
 		return h.over(c, &s)
 	}
+	if s.Kind == vault.SessionManage {
+		return h.manageLanding(c, &s)
+	}
 	offers, err := h.offers(c, &s)
 	if err != nil {
 		return err
@@ -139,7 +142,8 @@ func (h *Handler) bind(c echo.Context) error {
 		return h.over(c, &s)
 	}
 	h.binding(s.ID).Set(c, binding.Reveal())
-	return c.Redirect(http.StatusSeeOther, sessionPath(s.ID))
+	v := visit{session: s}
+	return c.Redirect(http.StatusSeeOther, v.path())
 }
 
 // over is for a link whose time is over, in a browser that need not be the one
@@ -153,6 +157,9 @@ func (h *Handler) over(c echo.Context, s *vault.ConnectSession) error {
 	if s.Status == vault.SessionExpired {
 		page.Title, page.Text = "This link has expired", "A connect link works for a short time only."
 		page.Next = "Go back to the application that you came from and start again."
+	}
+	if s.Kind == vault.SessionManage {
+		page.Next = "Go back to the application that you came from and open your linked accounts from there again."
 	}
 	return answer(c, http.StatusGone, fault.New(fault.Conflict, "connect session is %s", s.Status), page)
 }

@@ -34,6 +34,9 @@ func (h *Handler) bound(next step) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		if v.session.Kind == vault.SessionManage { // its pages are elsewhere
+			return c.Redirect(http.StatusSeeOther, v.path())
+		}
 		if v.session.Status == vault.SessionBound {
 			return next(c, v)
 		}
@@ -71,6 +74,9 @@ func (h *Handler) visit(c echo.Context) (visit, error) {
 
 // path is a page of the session, below it by the given names.
 func (v *visit) path(names ...string) string {
+	if v.session.Kind == vault.SessionManage {
+		return managePath(v.session.ID, names...)
+	}
 	return sessionPath(v.session.ID, names...)
 }
 

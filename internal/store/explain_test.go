@@ -38,6 +38,10 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"connections with a status":  {"status", "id"},
 			"connections with a tag":     {"value"},
 			"connections of integration": {"integration_id"},
+			"managed connections":        {"end_user_id", "id"},
+			"managed connection":         {"id"},
+			"reconnects, counted":        {"parent_id"},
+			"reconnects, ended":          {"parent_id"},
 			"overdue connections":        {"pending_until"},
 			"events":                     {"environment_id", "position"},
 		}
@@ -59,6 +63,16 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"attempt taken":              func() error { _, err := tx.TakeAttempt(ctx, "att"); return ignore(err, vault.ErrNotFound) },
 			"connection":                 func() error { _, err := shown.Connection(ctx, env, row.ID); return err },
 			"connection, locked":         func() error { _, err := tx.LockConnection(ctx, env, row.ID); return err },
+			"managed connections": func() error {
+				_, err := shown.ManagedConnections(ctx, env, vault.ManagedFilter{EndUserID: "u", Integrations: []string{"a", "b"}, Page: page})
+				return err
+			},
+			"managed connection": func() error {
+				_, err := shown.ManagedConnections(ctx, env, vault.ManagedFilter{EndUserID: "u", ID: "c"})
+				return err
+			},
+			"reconnects, counted":        func() error { _, err := tx.CountReconnects(ctx, session.ID); return err },
+			"reconnects, ended":          func() error { return tx.EndReconnects(ctx, session.ID, "x") },
 			"connections of integration": func() error { _, err := shown.ConnectionsOf(ctx, env, w.in.ID); return err },
 			"overdue connections":        func() error { _, err := shown.PendingBefore(ctx, noon, 10); return err },
 			"save":                       func() error { _, err := tx.SaveCredential(ctx, row.ID, 9, 0, change("active")); return err },

@@ -154,7 +154,7 @@ func (w *world) read(id string) *vault.ConnectionRow {
 func (w *world) newSession() vault.SessionRow {
 	return vault.SessionRow{
 		ConnectSession: vault.ConnectSession{
-			ID: newID("cs"), EnvironmentID: w.env.ID, EndUser: vault.EndUser{ID: "user-1", Email: "a@example.com", Name: "Ada"},
+			ID: newID("cs"), EnvironmentID: w.env.ID, Kind: vault.SessionConnect, EndUser: vault.EndUser{ID: "user-1", Email: "a@example.com", Name: "Ada"},
 			Integrations: []string{"toggl", "timelog"}, AllowAccountChange: true, ReturnURL: "https://host.example/done?x=1",
 			Completion: vault.CompleteRedeem, Tags: map[string]string{"team": "blue"}, Status: vault.SessionOpen,
 			CreatedAt: noon, ExpiresAt: noon.Add(vault.DefaultSessionTTL),

@@ -9,14 +9,14 @@ import (
 
 const sessionColumns = `id, environment_id, end_user_id, end_user_email, end_user_name, integrations, connection_id, pending_id,
 	reconnect, allow_account_change, return_url, completion, tags, status, error, wrong,
-	token_hash, binding_hash, result_hash, result_expires_at, created_at, expires_at`
+	token_hash, binding_hash, result_hash, result_expires_at, created_at, expires_at, kind, parent_id`
 
 func scanSession(row scanner) (s vault.SessionRow, err error) {
 	err = row.Scan(&s.ID, &s.EnvironmentID, &s.EndUser.ID, &s.EndUser.Email, &s.EndUser.Name,
 		documentColumn{&s.Integrations}, textColumn{&s.ConnectionID}, textColumn{&s.PendingID},
 		&s.Reconnect, &s.AllowAccountChange, &s.ReturnURL, &s.Completion, documentColumn{&s.Tags}, &s.Status, &s.Error, &s.Wrong,
 		&s.TokenHash, &s.BindingHash, &s.ResultHash, timeColumn{&s.ResultExpiresAt},
-		timeColumn{&s.CreatedAt}, timeColumn{&s.ExpiresAt})
+		timeColumn{&s.CreatedAt}, timeColumn{&s.ExpiresAt}, &s.Kind, textColumn{&s.ParentID})
 	return s, err
 }
 
@@ -54,10 +54,11 @@ func (t tx) InsertSession(ctx context.Context, s vault.SessionRow) error {
 	}
 	return t.insert(ctx, "inserting connect session", `
 		INSERT INTO connect_sessions (`+sessionColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
 		s.ID, s.EnvironmentID, s.EndUser.ID, s.EndUser.Email, s.EndUser.Name, integrations, optional(s.ConnectionID), optional(s.PendingID),
 		s.Reconnect, s.AllowAccountChange, s.ReturnURL, string(s.Completion), tags, string(s.Status), s.Error, s.Wrong,
-		blob(s.TokenHash), blob(s.BindingHash), blob(s.ResultHash), micros(s.ResultExpiresAt), micros(s.CreatedAt), micros(s.ExpiresAt))
+		blob(s.TokenHash), blob(s.BindingHash), blob(s.ResultHash), micros(s.ResultExpiresAt), micros(s.CreatedAt), micros(s.ExpiresAt),
+		string(s.Kind), optional(s.ParentID))
 }
 
 func (t tx) UpdateSession(ctx context.Context, s vault.SessionRow) error {
@@ -68,6 +69,21 @@ func (t tx) UpdateSession(ctx context.Context, s vault.SessionRow) error {
 		WHERE id = $1`,
 		s.ID, optional(s.ConnectionID), optional(s.PendingID), string(s.Status), s.Error, s.Wrong,
 		blob(s.BindingHash), blob(s.ResultHash), micros(s.ResultExpiresAt), micros(s.ExpiresAt)))
+}
+
+func (t tx) CountReconnects(ctx context.Context, parentID string) (int, error) {
+	scan := func(row scanner) (n int, err error) { return n, row.Scan(&n) }
+	n, err := one(ctx, t.conn, "counting reconnects", scan, `SELECT count(*) FROM connect_sessions WHERE parent_id = $1`, parentID)
+	if err != nil {
+		return 0, err
+	}
+	return *n, nil
+}
+
+func (t tx) EndReconnects(ctx context.Context, parentID, reason string) error {
+	_, err := t.exec(ctx, "ending reconnects",
+		`UPDATE connect_sessions SET status = 'failed', error = $2 WHERE parent_id = $1 AND status = 'bound'`, parentID, reason)
+	return err
 }
 
 func (t tx) ChargeGuess(ctx context.Context, environmentID, endUserID string, now time.Time, window time.Duration) (int, error) {

@@ -48,6 +48,7 @@ func TestSessions(t *testing.T) {
 		changed.BindingHash, changed.ResultHash, changed.ResultExpiresAt = hash("b"), hash("r"), noon.Add(vault.RedeemTTL)
 		changed.ExpiresAt = noon.Add(vault.BoundTTL)
 		attempted := changed
+		attempted.Kind, attempted.ParentID = vault.SessionManage, row.ID
 		attempted.EndUser.ID, attempted.TokenHash, attempted.Integrations, attempted.Completion = "other", hash("moved"), []string{"x"}, vault.CompleteAuto
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.UpdateSession(ctx, attempted) })
 		got, err := w.SessionByID(ctx, row.ID)
@@ -78,6 +79,8 @@ func TestSessions(t *testing.T) {
 			"a result of a finished one": {func(s *vault.SessionRow) {
 				s.Status, s.ResultHash, s.ResultExpiresAt = vault.SessionCompleted, hash("r"), noon
 			}, nil},
+			"no kind":                    {func(s *vault.SessionRow) { s.Kind = "" }, nil},
+			"no parent":                  {func(s *vault.SessionRow) { s.ParentID = "cs_none" }, vault.ErrNotFound},
 			"no completion":              {func(s *vault.SessionRow) { s.Completion = "" }, nil},
 			"without an end user":        {func(s *vault.SessionRow) { s.EndUser.ID = "" }, nil},
 			"a token and not its hash":   {func(s *vault.SessionRow) { s.TokenHash = []byte("clv_cs_x") }, nil},

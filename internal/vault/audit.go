@@ -20,6 +20,7 @@ const (
 	ActionSessionBound        Action = "connect_session.bound"
 	ActionSessionFailed       Action = "connect_session.failed"
 	ActionSessionRedeemed     Action = "connect_session.redeemed"
+	ActionSessionFinished     Action = "connect_session.finished"
 	ActionLinkStarted         Action = "link.started"
 	ActionLinkFailed          Action = "link.failed"
 	ActionConnectionCreated   Action = "connection.created"

@@ -22,15 +22,16 @@ const (
 
 // The reasons beside a status, for people and for programs that decide.
 const (
-	ReasonInvalidGrant    = "invalid_grant"        // the provider refused the refresh token
-	ReasonOutcomeLost     = "refresh_outcome_lost" // a refresh was sent, its answer never arrived, and the token is spent
-	ReasonExpired         = "expired"              // past its life, and nothing to renew it with
-	ReasonRejected        = "rejected"             // the provider refuses the credential
-	ReasonIdentityChanged = "identity_changed"     // a refresh came back for another account
-	ReasonNotRedeemed     = "not_redeemed"         // the host did not redeem the result in time
-	ReasonWrongEndUser    = "wrong_end_user"       // the host redeemed it for somebody else
-	ReasonRevokedByCaller = "revoked_by_caller"    // revoked over REST, by an admin or with its integration
-	ReasonBaseURLHeld     = "base_url_held"        // the provider names another API root than before; ours is kept
+	ReasonInvalidGrant     = "invalid_grant"        // the provider refused the refresh token
+	ReasonOutcomeLost      = "refresh_outcome_lost" // a refresh was sent, its answer never arrived, and the token is spent
+	ReasonExpired          = "expired"              // past its life, and nothing to renew it with
+	ReasonRejected         = "rejected"             // the provider refuses the credential
+	ReasonIdentityChanged  = "identity_changed"     // a refresh came back for another account
+	ReasonNotRedeemed      = "not_redeemed"         // the host did not redeem the result in time
+	ReasonWrongEndUser     = "wrong_end_user"       // the host redeemed it for somebody else
+	ReasonRevokedByCaller  = "revoked_by_caller"    // revoked over REST, by an admin or with its integration
+	ReasonRevokedByEndUser = "revoked_by_end_user"  // the end user disconnected it on their own page
+	ReasonBaseURLHeld      = "base_url_held"        // the provider names another API root than before; ours is kept
 )
 
 // EndUser is the person whose account it is, as the host application names them.

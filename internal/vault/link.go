@@ -211,6 +211,8 @@ func mendable(target *ConnectionRow, s *SessionRow, in Integration, g *Grant) er
 	switch {
 	case target.Status == StatusRevoked:
 		return revokedFault()
+	case s.ParentID != "" && target.Account.ID == "": // see [ReconnectOf]
+		return ErrOtherAccount
 	case target.IntegrationID != in.ID:
 		return fault.New(fault.Conflict, "This link is for another service.")
 	case other && !s.AllowAccountChange:

@@ -15,6 +15,18 @@ const (
 	SessionExpired   SessionStatus = "expired"   // ran out of time; never stored, always computed
 )
 
+// SessionKind is what a connect session is for.
+type SessionKind string
+
+// The kinds of connect sessions.
+const (
+	// SessionConnect is for linking one account, or mending one connection.
+	SessionConnect SessionKind = "connect"
+	// SessionManage shows an end user what they have linked, to reconnect and to
+	// disconnect. It links nothing by itself.
+	SessionManage SessionKind = "manage"
+)
+
 // Completion says what makes a new connection active.
 type Completion string
 
@@ -42,15 +54,22 @@ const (
 	// over all their sessions. A form must not become a guessing machine.
 	MaxWrongCredentials = 5
 	MaxGuessesPerMinute = 20
+	// MaxReconnects is how many reconnects one session of kind manage may begin.
+	MaxReconnects = 30
 )
 
 // ConnectSession is the short-lived, single-use permission for one end user to
-// create or mend one connection.
+// create or mend one connection, or to manage those they have.
 type ConnectSession struct {
 	ID            string
 	EnvironmentID string
-	EndUser       EndUser
-	// Integrations are the keys on offer; never empty.
+	Kind          SessionKind
+	// ParentID is the session of kind manage that this reconnect was begun in, ""
+	// where a host made it.
+	ParentID string
+	EndUser  EndUser
+	// Integrations are the keys on offer; never empty. In a session of kind manage
+	// they narrow what it shows; none shows all.
 	Integrations []string
 	// ConnectionID is the connection to mend, or the one that was made.
 	ConnectionID string
@@ -68,8 +87,10 @@ type ConnectSession struct {
 	ExpiresAt time.Time
 }
 
-// NewSession is what a host asks for. TTL 0 means [DefaultSessionTTL].
+// NewSession is what a host asks for. TTL 0 means [DefaultSessionTTL], and no
+// kind [SessionConnect].
 type NewSession struct {
+	Kind               SessionKind
 	EndUser            EndUser
 	Integrations       []string
 	ConnectionID       string

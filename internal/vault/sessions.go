@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -22,6 +23,7 @@ func (v *Vault) CreateSession(ctx context.Context, caller Caller, n NewSession) 
 	s := ConnectSession{
 		ID:                 newID("cs"),
 		EnvironmentID:      caller.EnvironmentID,
+		Kind:               cmp.Or(n.Kind, SessionConnect),
 		EndUser:            n.EndUser,
 		Integrations:       n.Integrations,
 		ConnectionID:       n.ConnectionID,
@@ -59,12 +61,15 @@ func (v *Vault) CreateSession(ctx context.Context, caller Caller, n NewSession) 
 // completeSession fills in the defaults and says what is wrong with the rest.
 func (v *Vault) completeSession(s *ConnectSession, ttl time.Duration) []fault.Field {
 	fields := append(checkEndUser(s.EndUser), checkTags(s.Tags)...)
+	fields = append(fields, s.kindFaults()...)
 	if s.ReturnURL != "" {
 		if f := v.checkReturnURL(s.ReturnURL); f != nil {
 			fields = append(fields, *f)
 		}
 	}
 	switch {
+	case s.Kind == SessionManage:
+		s.Completion = CompleteAuto // of nothing: it ends without a connection
 	case s.Completion == "" && s.ReturnURL != "":
 		s.Completion = CompleteRedeem
 	case s.Completion == "":
@@ -85,9 +90,10 @@ func (v *Vault) completeSession(s *ConnectSession, ttl time.Duration) []fault.Fi
 }
 
 // offeredTo fills in what the session offers: what was asked for, the
-// integration of the connection to mend, or all there are.
+// integration of the connection to mend, or all there are. To manage, all there
+// are need not be named.
 func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field, error) {
-	if s.Reconnect {
+	if s.Reconnect && s.Kind == SessionConnect {
 		row, err := v.store.Connection(ctx, s.EnvironmentID, s.ConnectionID)
 		switch {
 		case err != nil:
@@ -119,6 +125,9 @@ func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field
 			}
 		}
 		return fields, nil
+	}
+	if s.Kind == SessionManage {
+		return nil, nil
 	}
 	all, err := v.store.Integrations(ctx, s.EnvironmentID, Page{Limit: 200})
 	if err != nil {
@@ -278,8 +287,16 @@ func (v *Vault) moveSession(ctx context.Context, caller Caller, change func(*Ses
 	return err
 }
 
-// usable answers nil while the end user may go on in this session.
+// usable answers nil while the end user may go on linking in this session.
 func (r *SessionRow) usable(now time.Time) error {
+	if r.Kind == SessionManage {
+		return fault.New(fault.Conflict, "This link is for seeing what is linked; it links nothing by itself.")
+	}
+	return r.alive(now)
+}
+
+// alive answers nil while the session belongs to a browser and has not ended.
+func (r *SessionRow) alive(now time.Time) error {
 	switch r.statusAt(now) {
 	case SessionBound:
 		return nil
