@@ -125,11 +125,9 @@ func (b *broker) serve(ctx context.Context, ln net.Listener) error {
 	flushed := make(chan error, 1)
 	go func() { flushed <- b.vault.Run(background) }()
 	go b.store.KeepTime(background)
-	ahead, rest := context.WithCancel(background)
-	defer rest()
 	var refreshing sync.WaitGroup
-	refreshing.Go(func() { b.engine.Run(ahead) })
-	defer context.AfterFunc(ctx, rest)() // nothing new is begun for its own sake
+	refreshing.Go(func() { b.engine.Run(background) })
+	defer context.AfterFunc(ctx, b.engine.StopAhead)()
 	defer context.AfterFunc(ctx, b.vault.StopWaiting)()
 
 	err = httpd.Serve(ctx, httpd.NewServer(e, b.log), ln, httpd.DrainTime)

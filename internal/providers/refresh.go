@@ -59,7 +59,7 @@ func (s *Service) Refresh(ctx context.Context, in vault.Integration, conn vault.
 	}
 	r, ok := schemeOf(t.method.Scheme).(refresher)
 	if !ok {
-		return nil, &RefreshError{Class: RefreshTerminal, Code: "not_renewable"}
+		return nil, &RefreshError{Class: RefreshIntegration, Code: "not_renewable"}
 	}
 	renewal, err := r.refresh(ctx, s, t, conn, cred)
 	if err != nil {

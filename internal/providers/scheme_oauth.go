@@ -66,7 +66,7 @@ func (codeScheme) renewable(_ target, c vault.Credential) bool {
 
 func (x codeScheme) refresh(ctx context.Context, s *Service, t target, conn vault.Connection, c vault.Credential) (*Renewal, error) {
 	if !x.renewable(t, c) {
-		return nil, &RefreshError{Class: RefreshTerminal, Code: "no_refresh_token"}
+		return nil, &RefreshError{Class: RefreshIntegration, Code: "no_refresh_token"}
 	}
 	// Everything that can fail without the token being sent comes first.
 	m, err := s.endpoints(ctx, t)

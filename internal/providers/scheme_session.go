@@ -125,7 +125,7 @@ func (sessionScheme) renewable(t target, c vault.Credential) bool {
 // refresh signs in again. The old session is left to end by itself.
 func (x sessionScheme) refresh(ctx context.Context, s *Service, t target, conn vault.Connection, c vault.Credential) (*Renewal, error) {
 	if !x.renewable(t, c) {
-		return nil, &RefreshError{Class: RefreshTerminal, Code: "password_not_kept"}
+		return nil, &RefreshError{Class: RefreshIntegration, Code: "password_not_kept"}
 	}
 	g, err := x.obtain(ctx, s, t, c)
 	if err != nil {

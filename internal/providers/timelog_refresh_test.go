@@ -142,7 +142,7 @@ func TestTimeLogRefreshFailures(t *testing.T) { //nolint:tparallel // the cases 
 		}, providers.RefreshTerminal, "invalid_grant", false, 0},
 		{"no refresh token", func(_ *sandbox.TimeLog, _ *vault.Integration, c vault.Credential) {
 			delete(c, "refresh_token")
-		}, providers.RefreshTerminal, "no_refresh_token", false, 0},
+		}, providers.RefreshIntegration, "no_refresh_token", false, 0},
 		{"wrong client secret", func(_ *sandbox.TimeLog, in *vault.Integration, _ vault.Credential) {
 			in.ClientSecret = vault.NewSecret("wrong")
 		}, providers.RefreshIntegration, "invalid_client", false, 0},

@@ -16,13 +16,6 @@ import (
 // is sent after sendBy: by then the lease may be somebody else's.
 func (e *Engine) call(ctx context.Context, caller vault.Caller, r *vault.Renewal, host *host, sendBy time.Time) (landing, error) {
 	defer e.beat(ctx, r)()
-	if r.Uncertain {
-		e.log.Warn("the outcome of an earlier refresh was lost; trying its token once more", "connection", r.Connection.ID)
-		if err := e.vault.NoteUncertain(ctx, caller, r); err != nil {
-			host.answered(true, 0)
-			return landing{}, e.abandon(ctx, caller, r, vault.Setback{Unasked: true}, err)
-		}
-	}
 	called, cancel := context.WithTimeout(outbound.WithSendBy(ctx, sendBy), callTime)
 	defer cancel()
 	renewal, err := e.providers.Refresh(called, r.Integration, r.Connection, r.Credential)
@@ -32,35 +25,88 @@ func (e *Engine) call(ctx context.Context, caller vault.Caller, r *vault.Renewal
 	if re != nil {
 		return landing{}, e.failed(ctx, caller, r, re)
 	}
+	var rescue *vault.Unsaved // where it went aside
 	if renewal.Rescue != nil {
 		u, err := e.vault.PrepareRescue(ctx, r, *renewal.Rescue)
 		if err != nil {
-			return landing{}, err
+			return landing{}, e.lost(ctx, caller, r, err)
 		}
-		switch e.keep(ctx, caller, u, answered) {
+		switch e.keep(ctx, caller, u, answered, true) {
 		case kept:
 			r.Rescued(u)
-		case keptAside: // the final one takes its place there
+		case keptAside:
+			rescue = u
 		case void:
-			return landing{}, nil
+			return landing{}, e.vault.EndRenewal(ctx, r)
+		case unfit:
+			return landing{}, e.lost(ctx, caller, r, vault.ErrUnfit)
 		}
+		answered = time.Now()
 	}
 	grant, err := renewal.Finish(called)
 	if err != nil {
-		return landing{}, e.failed(ctx, caller, r, asRefreshError(err))
+		return landing{}, e.failedAfter(ctx, caller, r, rescue, asRefreshError(err))
 	}
-	if renewal.Rescue != nil {
-		answered = time.Now() // what could be lost is safe since
-	}
+	return e.finish(ctx, caller, r, rescue, grant, answered)
+}
+
+// finish saves the whole of what came, rescue being the part that had to go
+// aside.
+func (e *Engine) finish(ctx context.Context, caller vault.Caller, r *vault.Renewal, rescue *vault.Unsaved, grant vault.Grant, answered time.Time) (landing, error) {
 	u, err := e.vault.PrepareSave(ctx, r, grant)
 	if err != nil {
-		return landing{}, err
+		return landing{}, e.failedAfter(ctx, caller, r, rescue, asRefreshError(err))
 	}
 	e.pauses.over(r.Connection.ID)
-	if e.keep(ctx, caller, u, answered) == keptAside {
+	switch e.keep(ctx, caller, u, answered, false) {
+	case kept:
+	case keptAside:
 		return landing{u}, nil
+	case void:
+		if rescue != nil && e.arrived(ctx, caller, r, rescue) {
+			return e.finish(ctx, caller, r, nil, grant, answered)
+		}
+		return landing{}, e.vault.EndRenewal(ctx, r)
+	case unfit:
+		return landing{}, e.lost(ctx, caller, r, vault.ErrUnfit)
 	}
-	return landing{}, nil // saved, or void: the caller reads what is there
+	return landing{}, nil // the caller reads what is there
+}
+
+// arrived reports whether a rescue that went aside is in the database, now or
+// because only the answer to its first save was lost, and moves r on to it.
+func (e *Engine) arrived(ctx context.Context, caller vault.Caller, r *vault.Renewal, rescue *vault.Unsaved) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	defer cancel()
+	outcome, err := e.vault.Save(ctx, caller, rescue)
+	if err != nil || outcome != vault.SaveDone {
+		return false
+	}
+	e.forget(rescue)
+	r.Rescued(rescue)
+	return true
+}
+
+// failedAfter is failed for what went wrong after a rotated refresh token had
+// arrived. While that is not in the database, the lease is left to run out: who
+// takes it next has to know that the old token is spent.
+func (e *Engine) failedAfter(ctx context.Context, caller vault.Caller, r *vault.Renewal, rescue *vault.Unsaved, re *providers.RefreshError) error {
+	if rescue == nil || e.arrived(ctx, caller, r, rescue) {
+		return e.failed(ctx, caller, r, re)
+	}
+	rescue.Orphan()
+	e.unsaved.put(rescue)
+	if re.Class == providers.RefreshIdentityChanged {
+		return e.failed(ctx, caller, r, re)
+	}
+	e.log.Warn("refresh failed", "connection", r.Connection.ID, "class", re.Class, "code", re.Code, "error", re)
+	return e.pauses.failed(r.Connection.ID, e.now(), firstPause, fault.Wrap(re, fault.ProviderUnavailable, "The provider cannot refresh this connection right now."))
+}
+
+// lost gives the lease back after an answer of which nothing could be kept.
+func (e *Engine) lost(ctx context.Context, caller vault.Caller, r *vault.Renewal, err error) error {
+	e.log.Error("a renewed credential could not be kept", "connection", r.Connection.ID, "error", err)
+	return e.failed(ctx, caller, r, &providers.RefreshError{Class: providers.RefreshBroken, Spent: true, Err: err})
 }
 
 // beat extends the lease as long as the call lasts, and answers how to stop
@@ -107,13 +153,9 @@ func asRefreshError(err error) *providers.RefreshError {
 }
 
 // answers reports whether a failure of this class comes from a host that works.
+// A useless answer is one, too: it may be about one integration's address.
 func answers(c providers.RefreshClass) bool {
-	switch c {
-	case providers.RefreshTransient, providers.RefreshUncertain, providers.RefreshBroken:
-		return false
-	case providers.RefreshTerminal, providers.RefreshIntegration, providers.RefreshIdentityChanged:
-	}
-	return true
+	return c != providers.RefreshTransient && c != providers.RefreshUncertain
 }
 
 func retryAfterOf(re *providers.RefreshError) time.Duration {
@@ -137,16 +179,18 @@ func (e *Engine) failed(ctx context.Context, caller vault.Caller, r *vault.Renew
 		return e.condemn(ctx, caller, r, vault.ReasonIdentityChanged)
 	case providers.RefreshIntegration, providers.RefreshTransient, providers.RefreshUncertain, providers.RefreshBroken:
 	}
+	pause := max(re.RetryAfter, backOff(r.Connection.Failures, longestPause))
+	setback := vault.Setback{
+		Reason: string(re.Class), Uncertain: re.Spent || re.Class == providers.RefreshUncertain, Pause: pause,
+	}
 	f := fault.Wrap(re, fault.ProviderUnavailable, "The provider cannot refresh this connection right now.")
 	if re.Class == providers.RefreshIntegration || re.Class == providers.RefreshBroken {
 		f = fault.Wrap(re, fault.ProviderRejected, "The provider refuses to refresh this connection, for a reason that is not its credential. Check the integration.")
+		// Somebody has to put it right first. Whoever asks finds out soon after;
+		// the sweep has no need to go on asking, for every connection there is.
+		setback.Pause = max(pause, backOff(r.Connection.Failures, longestRest))
 	}
-	f.RetryAfter = max(re.RetryAfter, backOff(r.Connection.Failures))
-	return e.abandon(ctx, caller, r, vault.Setback{
-		Reason:    string(re.Class),
-		Uncertain: re.Spent || re.Class == providers.RefreshUncertain,
-		Pause:     f.RetryAfter,
-	}, f)
+	return e.abandon(ctx, caller, r, setback, f.After(pause))
 }
 
 // How long a connection rests after failures that pass: full jitter below a
@@ -156,8 +200,8 @@ const (
 	longestPause = time.Minute
 )
 
-func backOff(failures int) time.Duration {
-	return rand.N(min(longestPause, firstPause<<min(failures, 10)))
+func backOff(failures int, longest time.Duration) time.Duration {
+	return rand.N(min(longest, firstPause<<min(failures, 20)))
 }
 
 // abandon gives the lease back and answers why, which readers get until the
@@ -172,7 +216,7 @@ func (e *Engine) abandon(ctx context.Context, caller vault.Caller, r *vault.Rene
 	if !ok {
 		return why
 	}
-	return e.pauses.failed(r.Connection.ID, e.now(), s.Pause, f)
+	return e.pauses.failed(r.Connection.ID, e.now(), f.RetryAfter, f)
 }
 
 // restUncertain is how long a token that may be spent should not be sent again.

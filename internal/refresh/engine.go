@@ -23,8 +23,11 @@ const DrainTime = callTime + saveTime
 // leaseTime. Giving up on a slow provider early would only turn a late success
 // into a lost token, so the call's deadline is long.
 const (
-	leaseTime = 30 * time.Second
+	leaseTime = 25 * time.Second
 	beatTime  = 5 * time.Second
+	// graceTime is how long a lease that ran out with a token sent is left alone:
+	// longer than a holder takes that could not save, to find the database again.
+	graceTime = settleEvery + tryTime + time.Second
 	// sendMargin before the end of the lease is the last moment to send.
 	sendMargin = 5 * time.Second
 	callTime   = 50 * time.Second
@@ -32,6 +35,8 @@ const (
 	// waitTime is how long a flight waits for somebody else's lease: longer than
 	// a call with its save, and below the deadline that the HTTP server writes by.
 	waitTime = callTime + saveTime + 5*time.Second
+	// readTime is how long a reader waits in all, below the same deadline.
+	readTime = waitTime + 5*time.Second
 	// patience is how long a reader waits for fresher headers while what there is
 	// still works.
 	patience = 1500 * time.Millisecond
@@ -74,6 +79,8 @@ type Engine struct {
 	unsaved *unsaved
 	pace    *rate.Limiter
 	lanes   chan struct{}
+	ahead   chan struct{} // closed by StopAhead
+	rested  sync.Once
 
 	// closing is closed by Close; gate keeps flights from starting after it.
 	gate    sync.Mutex
@@ -101,12 +108,13 @@ func New(cfg Config) *Engine {
 		pauses: newPauses(), hosts: newHosts(cfg.PerHost, cfg.Now, cfg.Log), hints: newHints(),
 		unsaved: &unsaved{spool: cfg.Spool, by: map[string]*vault.Unsaved{}},
 		pace:    rate.NewLimiter(rate.Limit(cfg.Rate), 1), lanes: make(chan struct{}, maxLanes),
-		closing: make(chan struct{}),
+		ahead: make(chan struct{}), closing: make(chan struct{}),
 	}
 }
 
 // Run refreshes ahead of time, saves what could not be saved, and hears what
-// other replicas have done, until ctx ends.
+// other replicas have done, until ctx ends. That should be after Close: until
+// then there may be something to save.
 func (e *Engine) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { e.sweep(ctx) })
@@ -120,10 +128,32 @@ func (e *Engine) Run(ctx context.Context) {
 	loops.Wait()
 }
 
+// StopAhead begins nothing any more that nobody has asked for.
+func (e *Engine) StopAhead() { e.rested.Do(func() { close(e.ahead) }) }
+
+// begin counts something that Close waits for; e.running.Done ends it. It
+// answers false after Close.
+func (e *Engine) begin() bool {
+	e.gate.Lock()
+	defer e.gate.Unlock()
+	if e.closed {
+		return false
+	}
+	e.running.Add(1)
+	return true
+}
+
+func (e *Engine) stopped() bool {
+	e.gate.Lock()
+	defer e.gate.Unlock()
+	return e.closed
+}
+
 // Close begins no renewal any more and waits until none is under way, or ctx
-// ends. A renewal cut off between the provider's answer and the save is a token
-// lost.
+// ends; then it tries once more to save what could not be saved. A renewal cut
+// off between the provider's answer and the save is a token lost.
 func (e *Engine) Close(ctx context.Context) error {
+	e.StopAhead()
 	e.gate.Lock()
 	if !e.closed {
 		e.closed = true
@@ -137,6 +167,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		if n := e.settleOnce(ctx); n > 0 {
+			e.log.Error("renewed credentials are left to the next start", "count", n, "in_spool", e.unsaved.spool != nil)
+		}
 		return nil
 	case <-ctx.Done():
 		return errors.New("refresh: renewals were still under way")

@@ -37,13 +37,9 @@ func (e *Engine) renewRefused(ctx context.Context, c vault.Connection) (landing,
 }
 
 func (e *Engine) fly(ctx context.Context, key string, work func(context.Context) (landing, error)) (landing, error) {
-	e.gate.Lock()
-	if e.closed {
-		e.gate.Unlock()
+	if !e.begin() {
 		return landing{}, stopping()
 	}
-	e.running.Add(1)
-	e.gate.Unlock()
 	landed := e.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), waitTime+callTime+saveTime)
 		defer cancel()
@@ -88,10 +84,11 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 	defer done()
 	deadline := time.NewTimer(waitTime)
 	defer deadline.Stop()
+	var since time.Time // the lease has run out
 	for look := shortestLook; ; look = min(2*look, longestLook) {
-		if u := e.unsaved.of(c.ID); u != nil && !e.settle(ctx, u) {
+		if u := e.unsaved.of(c.ID); u != nil && e.settle(ctx, u) == refusal {
 			if !u.Servable() || e.left(u.ExpiresAt) <= 0 {
-				return landing{}, fault.New(fault.Unavailable, "The database does not take the renewed credential yet.").After(time.Second)
+				return landing{}, unsavedYet()
 			}
 			return landing{u}, nil
 		}
@@ -102,7 +99,7 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 		if now.Status != vault.StatusActive || now.Generation != c.Generation && !lease.Held {
 			return landing{}, nil // ended, or moved on: the caller reads it
 		}
-		if !lease.Held {
+		if !lease.Held && !ranOut(lease, &since) {
 			landed, mine, err := e.lead(ctx, caller, now, live)
 			if mine || err != nil {
 				return landed, err
@@ -123,6 +120,24 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 	}
 }
 
+// ranOut reports whether a lease ended by itself, with a token sent, so short a
+// while ago that its holder may be about to save what came of it: the database
+// may have been away for both of us. To claim would be to send that token again.
+func ranOut(lease vault.Lease, since *time.Time) bool {
+	if lease.Until.IsZero() || lease.Spending == nil {
+		return false // given back, or nothing was sent
+	}
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return time.Since(*since) < graceTime
+}
+
+// unsavedYet asks the caller to wait for the database.
+func unsavedYet() error {
+	return fault.New(fault.Unavailable, "The credential was renewed, and the database does not take it yet.").After(time.Second)
+}
+
 // lead takes the lease and does the work; mine is false where it was taken.
 func (e *Engine) lead(ctx context.Context, caller vault.Caller, c vault.Connection, live time.Duration) (_ landing, mine bool, _ error) {
 	name, err := e.hostNameOf(ctx, caller, c)
@@ -141,6 +156,12 @@ func (e *Engine) lead(ctx context.Context, caller vault.Caller, c vault.Connecti
 	defer e.hints.tell(c.ID)
 	if rest := e.restUncertain(r, live); rest > 0 {
 		return landing{}, true, e.spare(ctx, caller, r, rest)
+	}
+	if r.Uncertain {
+		e.log.Warn("the outcome of an earlier refresh was lost; trying its token once more", "connection", c.ID)
+		if err := e.vault.NoteUncertain(ctx, caller, r); err != nil {
+			return landing{}, true, e.abandon(ctx, caller, r, vault.Setback{Unasked: true, Uncertain: true}, err)
+		}
 	}
 	if wait := host.admit(); wait > 0 {
 		f := resting(wait)

@@ -27,14 +27,16 @@ func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTT
 	if err != nil {
 		return Served{Caller: s.Caller}, err
 	}
-	if e.left(s.Connection.ExpiresAt) >= e.wanted(id, minTTL) {
+	if left := e.left(s.Connection.ExpiresAt); left >= minTTL || left >= e.wanted(id, minTTL) {
 		return e.serve(ctx, s, minTTL)
 	}
+	waiting, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
 	var renewErr error
 	for range maxRenewals {
 		var landed landing
 		before := s
-		landed, renewErr = e.renewForRead(ctx, s)
+		landed, renewErr = e.renewForRead(waiting, s)
 		if ctx.Err() != nil {
 			return Served{Caller: s.Caller}, ctx.Err()
 		}
@@ -47,10 +49,13 @@ func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTT
 			return Served{Caller: s.Caller}, err
 		}
 		if left := e.left(s.Connection.ExpiresAt); left > 0 {
-			if renewErr == nil && left < minTTL {
+			if left < minTTL && s.Connection.Generation != before.Connection.Generation {
 				e.pauses.shortLived(id, e.now(), left)
 			}
 			return e.serve(ctx, s, minTTL)
+		}
+		if waiting.Err() != nil {
+			return Served{Caller: s.Caller}, fault.New(fault.ProviderUnavailable, "The credential is being refreshed, and that takes long. Try again.").After(time.Second)
 		}
 		if renewErr != nil && !errors.Is(renewErr, errSlow) { // else what worked a moment ago has expired: now it waits
 			return Served{Caller: s.Caller}, renewErr
@@ -73,7 +78,8 @@ func (e *Engine) serveUnsaved(ctx context.Context, before, now vault.Stored, err
 		return Served{}, false, nil
 	}
 	left := e.left(u.ExpiresAt)
-	_, refused := fault.As(err)
+	f, refused := fault.As(err)
+	refused = refused && f.Kind != fault.Unavailable
 	moved := err == nil && now.Connection.Generation != before.Connection.Generation
 	if refused || moved || left <= 0 {
 		return Served{}, false, nil
@@ -145,8 +151,15 @@ func (e *Engine) Refresh(ctx context.Context, caller vault.Caller, id string) (v
 	if !c.Renewable {
 		return vault.Connection{}, fault.New(fault.Conflict, "This credential does not expire by a schedule and cannot be refreshed. Report a refusal by the provider with /rejected.")
 	}
-	if _, err := e.renew(ctx, c); err != nil {
+	if err := e.pauses.paused(id, e.now()); err != nil {
 		return vault.Connection{}, err
+	}
+	landed, err := e.renew(ctx, c)
+	switch {
+	case err != nil:
+		return vault.Connection{}, err
+	case landed.unsaved != nil:
+		return vault.Connection{}, unsavedYet()
 	}
 	return e.vault.AllowRefresh(ctx, caller, id)
 }

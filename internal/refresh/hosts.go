@@ -18,6 +18,8 @@ const (
 	breakAfter = 5
 	breakOf    = 10
 	breakTime  = 20 * time.Second
+	// tryingTime is how long the others are put off while one call tries a host.
+	tryingTime = 5 * time.Second
 	// longestRest bounds what a Retry-After is believed.
 	longestRest = time.Hour
 	// nameTime is how long the host of an integration is believed: its settings
@@ -49,8 +51,9 @@ type host struct {
 	slots   chan struct{} // of the sweep
 	now     func() time.Time
 
-	mu    sync.Mutex
-	until time.Time // it asked to be left alone
+	mu     sync.Mutex
+	until  time.Time // it asked to be left alone
+	trying bool      // one call finds out whether it works again
 }
 
 func newHosts(slots int, now func() time.Time, log *slog.Logger) *hosts {
@@ -81,6 +84,10 @@ func (h *hosts) busy() []string {
 	defer h.mu.Unlock()
 	var ids []string
 	for key, n := range h.names {
+		if !h.now().Before(n.until) {
+			delete(h.names, key)
+			continue
+		}
 		x := h.by[n.host]
 		if x != nil && (len(x.slots) == cap(x.slots) || x.resting() > 0) && len(ids) < maxSkipped {
 			ids = append(ids, key.integrationID)
@@ -99,6 +106,9 @@ func (x *host) resting() time.Duration {
 	if x.breaker.IsOpen() {
 		return x.breaker.RemainingDelay()
 	}
+	if x.trying {
+		return tryingTime
+	}
 	return 0
 }
 
@@ -107,9 +117,12 @@ func (x *host) admit() time.Duration {
 	if wait := x.resting(); wait > 0 {
 		return wait
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if !x.breaker.TryAcquirePermit() {
-		return max(x.breaker.RemainingDelay(), time.Second) // somebody is trying it
+		return max(x.breaker.RemainingDelay(), tryingTime)
 	}
+	x.trying = !x.breaker.IsClosed()
 	return 0
 }
 
@@ -121,11 +134,12 @@ func (x *host) answered(works bool, rest time.Duration) {
 	} else {
 		x.breaker.RecordFailure()
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.trying = false
 	if rest <= 0 {
 		return
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.until = x.now().Add(min(rest, longestRest))
 }
 

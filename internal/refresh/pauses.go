@@ -7,7 +7,7 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 )
 
-// maxPauses bounds the memory; beyond it what is over is forgotten first.
+// maxPauses bounds the memory.
 const maxPauses = 100_000
 
 // pauses remembers, for this process only, which connections are not worth
@@ -33,16 +33,28 @@ func (p *pauses) of(id string, now time.Time) *pause {
 	x := p.by[id]
 	if x == nil {
 		if len(p.by) >= maxPauses {
-			for old, y := range p.by {
-				if now.After(y.until) && now.After(y.lifeEnds) {
-					delete(p.by, old)
-				}
-			}
+			p.evict(now)
 		}
 		x = &pause{}
 		p.by[id] = x
 	}
 	return x
+}
+
+// evict makes room: of a handful it forgets what is over, or else any. What is
+// forgotten too early costs a call.
+func (p *pauses) evict(now time.Time) {
+	looked, last := 0, ""
+	for id, x := range p.by {
+		last = id
+		if now.After(x.until) && now.After(x.lifeEnds) {
+			delete(p.by, id)
+		}
+		if looked++; looked == 8 {
+			break
+		}
+	}
+	delete(p.by, last)
 }
 
 // failed notes that a connection rests, and what readers get meanwhile.
@@ -76,12 +88,13 @@ func (p *pauses) over(id string) {
 }
 
 // shortLived notes the life of a fresh credential that is shorter than asked.
-// The note lasts as long as that credential: the next one may live longer.
+// The note lasts longer than that credential, so that it is there when the next
+// one comes, and not for ever: that may live longer.
 func (p *pauses) shortLived(id string, now time.Time, life time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x := p.of(id, now)
-	x.life, x.lifeEnds = life, now.Add(life)
+	x.life, x.lifeEnds = life, now.Add(2*life)
 }
 
 func (p *pauses) life(id string, now time.Time) (time.Duration, bool) {

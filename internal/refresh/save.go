@@ -2,6 +2,8 @@ package refresh
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,11 +13,15 @@ import (
 const (
 	// tryTime is how long the database may take before a save goes to the spool.
 	tryTime = 2 * time.Second
+	// spoolTime is how long the disk may take: one that hangs must not hang
+	// everybody who waits.
+	spoolTime = 5 * time.Second
 	// settleEvery is how often what is in the spool is tried again.
 	settleEvery = time.Second
 )
 
-// unsaved are the renewed credentials that the database has not taken yet.
+// unsaved are the renewed credentials that the database has not taken yet, and
+// whose renewal has ended.
 type unsaved struct {
 	spool *Spool // nil: memory has to do
 
@@ -71,38 +77,53 @@ type keeping int
 const (
 	kept      keeping = iota // in the database
 	keptAside                // in the spool, or at worst in memory
-	void                     // nowhere: the connection has moved on
+	void                     // the connection has moved on, or somebody else leads
+	unfit                    // nowhere: the database will never take it
 )
 
 // keep puts a renewed credential where it cannot be lost: into the database, or
 // on disk before anything else happens. Since answered, what it keeps exists
 // nowhere else: that is the window in which a kill loses it.
-func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved, answered time.Time) keeping {
+//
+// With more to come in the same renewal, what goes aside is not tried again
+// before that is over: it would overtake what follows.
+func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved, answered time.Time, more bool) keeping {
 	ctx = context.WithoutCancel(ctx)
-	defer func() {
-		e.log.Debug("a renewed credential is safe", "connection", u.Connection.ID, "window", time.Since(answered))
-	}()
+	id := u.Connection.ID
+	defer func() { e.log.Debug("a renewed credential is safe", "connection", id, "window", time.Since(answered)) }()
 	trying, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	outcome, err := e.vault.Save(trying, caller, u)
-	if err == nil {
-		// What went aside before, in the same renewal, is in this one.
-		e.forget(u)
+	switch {
+	case errors.Is(err, vault.ErrUnfit):
+		e.log.Error("a renewed credential does not fit into the database and is lost", "connection", id, "error", err)
+		return unfit
+	case err == nil && outcome == vault.SaveHeld:
+		e.log.Warn("a renewed credential waits until somebody else's lease has ended", "connection", id)
+		u.Orphan()
+	case err == nil:
+		e.forget(u) // what went aside before has the same name
 		return e.saved(u, outcome)
+	default:
+		e.log.Error("the database did not take a renewed credential", "connection", id, "error", err)
 	}
-	id := u.Connection.ID
-	e.log.Error("the database did not take a renewed credential", "connection", id, "error", err)
-	if err := e.aside(u); err != nil {
+	if !more {
+		e.unsaved.put(u)
+	}
+	switch err := e.aside(u); {
+	case err != nil:
 		e.log.Error("a renewed credential is in memory only, until the database takes it", "connection", id, "error", err)
-	} else {
+	case e.unsaved.spool != nil:
 		e.log.Info("a renewed credential is in the spool", "connection", id)
+	}
+	if outcome == vault.SaveHeld {
+		return void
 	}
 	return keptAside
 }
 
-// aside spools u. It is in memory in any case: this process goes on trying.
+// aside spools u.
 func (e *Engine) aside(u *vault.Unsaved) error {
-	e.unsaved.put(u)
 	if e.unsaved.spool == nil {
 		return nil
 	}
@@ -110,7 +131,14 @@ func (e *Engine) aside(u *vault.Unsaved) error {
 	if err != nil {
 		return err
 	}
-	return e.unsaved.spool.Put(u.Name(), sealed)
+	put := make(chan error, 1)
+	go func() { put <- e.unsaved.spool.Put(u.Name(), sealed) }()
+	select {
+	case err := <-put:
+		return err
+	case <-time.After(spoolTime):
+		return fmt.Errorf("the spool's disk has not answered for %v", spoolTime)
+	}
 }
 
 func (e *Engine) saved(u *vault.Unsaved, outcome vault.SaveOutcome) keeping {
@@ -119,27 +147,40 @@ func (e *Engine) saved(u *vault.Unsaved, outcome vault.SaveOutcome) keeping {
 		return kept
 	case vault.SaveLate:
 		e.log.Warn("a renewed credential was saved after its lease had ended; the next refresh tells what it is worth", "connection", u.Connection.ID)
-	case vault.SaveMoved:
+	case vault.SaveMoved, vault.SaveHeld:
 		e.log.Warn("a connection moved on while it was refreshed", "connection", u.Connection.ID)
 	}
 	return void
 }
 
-// settle tries once more to save, and reports whether that is settled.
-func (e *Engine) settle(ctx context.Context, u *vault.Unsaved) bool {
+// settlement is what came of one more try to save.
+type settlement int
+
+const (
+	settled settlement = iota
+	later              // somebody else holds the lease
+	refusal            // the database still does not take it
+)
+
+// settle tries once more to save what was kept aside.
+func (e *Engine) settle(ctx context.Context, u *vault.Unsaved) settlement {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
 	defer cancel()
 	outcome, err := e.vault.Save(ctx, e.system(u.Connection.EnvironmentID), u)
-	if err != nil {
+	switch {
+	case errors.Is(err, vault.ErrUnfit):
+		e.log.Error("a renewed credential does not fit into the database and is given up", "connection", u.Connection.ID, "error", err)
+	case err != nil:
 		e.log.Debug("the database still does not take a renewed credential", "connection", u.Connection.ID, "error", err)
-		return false
-	}
-	if e.saved(u, outcome) == kept {
+		return refusal
+	case outcome == vault.SaveHeld:
+		return later
+	case e.saved(u, outcome) == kept:
 		e.log.Info("a renewed credential has arrived in the database", "connection", u.Connection.ID)
 	}
 	e.forget(u)
 	e.hints.tell(u.Connection.ID)
-	return true
+	return settled
 }
 
 func (e *Engine) forget(u *vault.Unsaved) {
@@ -155,15 +196,22 @@ func (e *Engine) settleAll(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+			e.settleOnce(ctx)
 		case <-ctx.Done():
 			return
 		}
-		for _, u := range e.unsaved.all() {
-			if ctx.Err() != nil || !e.settle(ctx, u) {
-				break // the rest will fare no better
-			}
+	}
+}
+
+// settleOnce tries all, as long as the database takes them, and answers how many
+// are left.
+func (e *Engine) settleOnce(ctx context.Context) int {
+	for _, u := range e.unsaved.all() {
+		if ctx.Err() != nil || e.settle(ctx, u) == refusal {
+			break // the rest will fare no better
 		}
 	}
+	return len(e.unsaved.all())
 }
 
 // Replay reads what an earlier process has left in the spool and tries to save
@@ -185,6 +233,6 @@ func (e *Engine) Replay(ctx context.Context) {
 			continue
 		}
 		e.unsaved.put(u)
-		e.settle(ctx, u)
 	}
+	e.settleOnce(ctx)
 }

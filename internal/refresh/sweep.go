@@ -12,9 +12,10 @@ import (
 const (
 	// sweepEvery is how often this process looks for what is due.
 	sweepEvery = time.Second
-	// sweepBatch is how many it takes at once, and maxLanes how many it tends at a time.
+	// sweepBatch is how many it takes at once, and maxLanes how many it tends at a
+	// time: many hosts may be slow.
 	sweepBatch = 50
-	maxLanes   = 64
+	maxLanes   = 256
 	// holdTime is longer than all that can happen to one that was taken; should
 	// this process die, others take it after that.
 	holdTime = waitTime + callTime + saveTime
@@ -28,6 +29,15 @@ const (
 // provider. Replicas take what is due between them; each keeps to its pace, so
 // that a backlog, such as after a long stop, is worked off and not stormed.
 func (e *Engine) sweep(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-e.ahead:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		select {
 		case <-time.After(rand.N(2 * sweepEvery)): // replicas started together drift apart
@@ -58,7 +68,13 @@ func (e *Engine) sweepOnce(ctx context.Context) (int, error) {
 			e.putBack(ctx, due[i:])
 			return i, nil
 		}
+		if !e.begin() {
+			<-e.lanes
+			e.putBack(ctx, due[i:])
+			return i, nil
+		}
 		go func() {
+			defer e.running.Done()
 			defer func() { <-e.lanes }()
 			e.tend(context.WithoutCancel(ctx), c)
 		}()
@@ -116,7 +132,7 @@ func (e *Engine) tend(ctx context.Context, c vault.Connection) {
 	defer host.give()
 	left := e.left(c.ExpiresAt)
 	switch {
-	case left == forever:
+	case left == forever && (!c.Renewable || c.RefreshExpiresAt.IsZero()):
 		err = e.reverify(ctx, c)
 	case c.Renewable:
 		_, err = e.renew(ctx, c)
@@ -131,6 +147,8 @@ func (e *Engine) tend(ctx context.Context, c vault.Connection) {
 		// Not the provider's doing: nobody has said when to look again.
 		e.log.Error("tending a connection that is due", "connection", c.ID, "error", err)
 		e.postpone(ctx, c, longestPause/2+rand.N(longestPause))
+	case e.stopped():
+		e.postpone(ctx, c, 0)
 	default:
 		e.log.Debug("a connection that is due was not refreshed", "connection", c.ID, "error", err)
 	}

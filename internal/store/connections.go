@@ -190,11 +190,11 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 		    last_refreshed_at = coalesce($15, last_refreshed_at), method = coalesce($16, method), updated_at = $17,
 		    due_at = $19, failures = CASE WHEN $18 THEN failures ELSE 0 END,
 		    pending_until = CASE WHEN $6 = 'pending' THEN pending_until END,
-		    lease_owner = CASE WHEN $18 THEN lease_owner END, lease_until = CASE WHEN $18 THEN lease_until END, lease_spending = NULL
-		WHERE id = $1 AND generation = $2 AND status <> 'revoked' AND (lease_epoch = $3 OR $3 = 0)`,
+		    lease_owner = CASE WHEN $18 THEN lease_owner END, lease_until = CASE WHEN $18 THEN lease_until END, lease_spending = $20
+		WHERE id = $1 AND generation = $2 AND ($3 = 0 AND status <> 'revoked' OR lease_epoch = $3 AND status = 'active')`,
 		id, generation, epoch, blob(ch.Credential), blob(ch.Answer), string(ch.Status), ch.StatusReason, ch.BaseURL,
 		ch.Account.ID, ch.Account.Label, scopes, micros(ch.ExpiresAt), micros(ch.RefreshExpiresAt), ch.Renewable,
-		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease, micros(ch.DueAt))
+		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease, micros(ch.DueAt), blob(ch.Spending))
 }
 
 func (t tx) SetStatus(ctx context.Context, id string, generation int64, s vault.Status, reason string, at time.Time) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +16,7 @@ import (
 
 // errText is the answer to text that no row can hold. Postgres refuses it,
 // SQLite would take it and cut it short at the NUL in places.
-var errText = errors.New("text is not valid UTF-8 or contains NUL")
+var errText = fmt.Errorf("text is not valid UTF-8 or contains NUL: %w", vault.ErrUnfit)
 
 // SQLSTATEs, PostgreSQL manual, appendix A.
 const (
@@ -24,11 +25,17 @@ const (
 	pgSerialization    = "40001"
 	pgDeadlock         = "40P01"
 	pgLockNotAvailable = "55P03"
+	pgCheck            = "23514"
+	pgNotNull          = "23502"
+	pgDataException    = "22" // the class: a value that does not fit
 )
 
 // Extended result codes, https://www.sqlite.org/rescode.html
 const (
 	sqliteBusy       = 5
+	sqliteTooBig     = 18
+	sqliteCheck      = 275
+	sqliteNotNull    = 1299
 	sqliteForeignKey = 787
 	sqlitePrimaryKey = 1555
 	sqliteUnique     = 2067
@@ -54,6 +61,11 @@ func interpretError(what string, err error) error {
 			return fmt.Errorf("%s: %w (%s)", what, vault.ErrDuplicate, pg.ConstraintName)
 		case pgForeignKey:
 			return fmt.Errorf("%s: %w (%s)", what, vault.ErrInUse, pg.ConstraintName)
+		case pgCheck, pgNotNull:
+			return fmt.Errorf("%s: %w (%s)", what, vault.ErrUnfit, pg.ConstraintName)
+		}
+		if strings.HasPrefix(pg.Code, pgDataException) {
+			return fmt.Errorf("%s: %w (%s)", what, vault.ErrUnfit, pg.Code)
 		}
 	case errors.As(err, &lite):
 		switch lite.Code() {
@@ -61,6 +73,8 @@ func interpretError(what string, err error) error {
 			return fmt.Errorf("%s: %w", what, vault.ErrDuplicate)
 		case sqliteForeignKey:
 			return fmt.Errorf("%s: %w", what, vault.ErrInUse)
+		case sqliteCheck, sqliteNotNull, sqliteTooBig:
+			return fmt.Errorf("%s: %w: %w", what, vault.ErrUnfit, err)
 		}
 	}
 	return fmt.Errorf("%s: %w", what, err)

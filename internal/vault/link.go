@@ -46,7 +46,7 @@ func (v *Vault) newConnection(ctx context.Context, in Integration, method string
 		EndUser:          u,
 		Account:          g.Account,
 		BaseURL:          g.BaseURL,
-		Scopes:           g.Scopes,
+		Scopes:           fitting(g.Scopes),
 		ExpiresAt:        micro(g.ExpiresAt),
 		RefreshExpiresAt: micro(g.RefreshExpiresAt),
 		Renewable:        g.Renewable,
@@ -69,13 +69,29 @@ func (v *Vault) change(ctx context.Context, c *Connection, g *Grant) (Credential
 		Status:           StatusActive,
 		BaseURL:          g.BaseURL,
 		Account:          g.Account,
-		Scopes:           g.Scopes,
+		Scopes:           fitting(g.Scopes),
 		ExpiresAt:        micro(g.ExpiresAt),
 		RefreshExpiresAt: micro(g.RefreshExpiresAt),
 		Renewable:        g.Renewable,
 		DueAt:            micro(dueAt(g, v.now())),
 		At:               v.now(),
 	}, err
+}
+
+// maxScopes bounds what is kept of the scopes, in bytes: far above what any
+// service grants, and below what the schema allows.
+const maxScopes = 16 << 10
+
+// fitting drops the scopes of an answer that has absurdly many. They are for
+// people to read; a token must not be lost for them.
+func fitting(scopes []string) []string {
+	size := 0
+	for i, s := range scopes {
+		if size += len(s) + 3; size > maxScopes {
+			return scopes[:i]
+		}
+	}
+	return scopes
 }
 
 func micro(t time.Time) time.Time {

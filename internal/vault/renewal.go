@@ -37,7 +37,7 @@ func (v *Vault) ClaimRenewal(ctx context.Context, caller Caller, id string, gene
 	r, err := v.renewal(ctx, caller, row, ttl)
 	if err != nil || r == nil {
 		ferr := v.store.Update(ctx, func(tx Tx) error {
-			_, err := tx.ReleaseLease(ctx, id, row.Lease.Epoch, Release{KeepSpending: true})
+			_, err := tx.ReleaseLease(ctx, id, row.Lease.Epoch, Release{KeepSpending: row.Lease.Spending != nil})
 			return err
 		})
 		if ferr != nil {
@@ -62,15 +62,13 @@ func (v *Vault) renewal(ctx context.Context, caller Caller, row *ConnectionRow, 
 	if r.Credential, err = v.openCredential(ctx, row); err != nil {
 		return nil, err
 	}
-	// What is about to be spent goes into the row before it is sent. Sealed,
-	// because for some methods it is the hash of a guessable password.
-	fingerprint := sha256.Sum256([]byte(r.Credential.Get(ValueRefreshToken)))
-	at := connectionPlace(&row.Connection, purposeSpending, row.Generation)
+	// What is about to be spent goes into the row before it is sent.
 	if row.Lease.Spending != nil {
-		before, err := v.ring.open(ctx, at, row.Lease.Spending)
-		r.Uncertain = err == nil && sameHash(before, fingerprint[:])
+		before, err := v.ring.open(ctx, connectionPlace(&row.Connection, purposeSpending, row.Generation), row.Lease.Spending)
+		now := sha256.Sum256([]byte(r.Credential.Get(ValueRefreshToken)))
+		r.Uncertain = err != nil || sameHash(before, now[:]) // what does not open is no proof of the contrary
 	}
-	spending, err := v.ring.seal(ctx, at, fingerprint[:])
+	spending, err := v.fingerprint(ctx, &row.Connection, row.Generation, r.Credential)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +80,13 @@ func (v *Vault) renewal(ctx context.Context, caller Caller, row *ConnectionRow, 
 		return nil, nil
 	}
 	return r, nil
+}
+
+// fingerprint is the hash of what a renewal spends, for the row. Sealed, because
+// for some methods it is that of a guessable password.
+func (v *Vault) fingerprint(ctx context.Context, c *Connection, generation int64, credential Credential) ([]byte, error) {
+	hash := sha256.Sum256([]byte(credential.Get(ValueRefreshToken)))
+	return v.ring.seal(ctx, connectionPlace(c, purposeSpending, generation), hash[:])
 }
 
 // Rescued moves r on to what was saved by [Vault.PrepareRescue]. The lease is
@@ -104,6 +109,18 @@ func (v *Vault) ExtendRenewal(ctx context.Context, r *Renewal, ttl time.Duration
 // outcome of an earlier call was lost.
 func (v *Vault) NoteUncertain(ctx context.Context, caller Caller, r *Renewal) error {
 	return v.audit(ctx, v.connectionEntry(caller, ActionRefreshUncertain, &r.Connection))
+}
+
+// EndRenewal gives the lease back where nothing came of it and nothing failed.
+func (v *Vault) EndRenewal(ctx context.Context, r *Renewal) error {
+	err := v.store.Update(ctx, func(tx Tx) error {
+		_, err := tx.ReleaseLease(ctx, r.Connection.ID, r.epoch, Release{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("releasing lease of %s: %w", r.Connection.ID, err)
+	}
+	return nil
 }
 
 // failingAfter is how many refreshes in a row have to fail before it is an event.

@@ -93,8 +93,18 @@ func TestLateSave(t *testing.T) {
 		if !next.Uncertain {
 			t.Error("the next holder is not told that the token may be spent")
 		}
-		if got := b.save(t, late, grant("r2", b.clock().Add(time.Hour))); got != vault.SaveLate {
-			t.Errorf("the late holder: %v", got)
+		u, err := b.PrepareSave(t.Context(), late, grant("r2", b.clock().Add(time.Hour)))
+		must(t, err)
+		// Whoever holds the lease may come back with something newer.
+		if got, err := b.Save(t.Context(), b.system(), u); err != nil || got != vault.SaveHeld {
+			t.Errorf("the late holder, beside another: %v, %v", got, err)
+		}
+		if now := b.connection(t, c.ID); now.Generation != 1 {
+			t.Errorf("the holder was overtaken: %+v", now)
+		}
+		must(t, b.AbandonRenewal(t.Context(), b.system(), next, vault.Setback{Reason: "transient", Uncertain: true}))
+		if got, err := b.Save(t.Context(), b.system(), u); err != nil || got != vault.SaveLate {
+			t.Errorf("the late holder, alone: %v, %v", got, err)
 		}
 		now := b.connection(t, c.ID)
 		if now.Generation != 2 || now.ExpiresAt.After(b.clock()) || now.DueAt.After(b.clock()) {
@@ -138,6 +148,35 @@ func TestLateSaveOfACondemnedConnection(t *testing.T) {
 			if now := b.connection(t, c.ID); (now.Status == vault.StatusActive) != (want == vault.SaveLate) {
 				t.Errorf("%s: %s", reason, now.Status)
 			}
+		}
+	})
+}
+
+// The refresh token that came with what condemned a connection is kept, for the
+// provider to be told; the connection stays condemned.
+func TestRescueOfACondemnedConnection(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		r := b.claim(t, c, time.Minute)
+		rescue := grant("r1", c.ExpiresAt)
+		rescue.Credential[vault.ValueRefreshToken] = vault.NewSecret("r2")
+		u, err := b.PrepareRescue(t.Context(), r, rescue)
+		must(t, err)
+		condemned, err := b.CondemnRenewal(t.Context(), b.system(), r, vault.ReasonIdentityChanged)
+		if must(t, err); !condemned {
+			t.Fatal("not condemned")
+		}
+		u.Orphan()
+		if got, err := b.Save(t.Context(), b.system(), u); err != nil || got != vault.SaveDone {
+			t.Errorf("%v, %v", got, err)
+		}
+		if now := b.connection(t, c.ID); now.Status != vault.StatusReconnectRequired || now.StatusReason != vault.ReasonIdentityChanged || !now.DueAt.IsZero() {
+			t.Errorf("%s, %s, due %v", now.Status, now.StatusReason, now.DueAt)
+		}
+		_, err = b.Revoke(t.Context(), b.caller, c.ID)
+		must(t, err)
+		if diff := cmp.Diff([]string{"r2"}, b.heard()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -23,10 +23,16 @@ const (
 // end is due to be verified, where the grant says how often.
 func dueAt(g *Grant, now time.Time) time.Time {
 	if g.ExpiresAt.IsZero() {
-		if g.VerifyEvery <= 0 {
-			return time.Time{}
+		var due time.Time
+		if g.VerifyEvery > 0 {
+			due = now.Add(part(g.VerifyEvery, 1, verifyJitter))
 		}
-		return now.Add(part(g.VerifyEvery, 1, verifyJitter))
+		if g.Renewable && g.RefreshExpiresAt.After(now) { // a refresh token that nobody uses ends
+			if renew := now.Add(part(g.RefreshExpiresAt.Sub(now), renewAt, renewJitter)); due.IsZero() || renew.Before(due) {
+				due = renew
+			}
+		}
+		return due
 	}
 	life := g.ExpiresAt.Sub(now)
 	switch {

@@ -51,7 +51,14 @@ const (
 	// token again. What we have may be dead, so it counts as expired: the
 	// next refresh tells.
 	SaveLate
+	// SaveHeld: somebody else holds the lease right now, and may come back with
+	// something newer. Try again when that lease has ended.
+	SaveHeld
 )
+
+// Orphan ends u's renewal: what remains is to be saved by itself, and no lease
+// is kept for it.
+func (u *Unsaved) Orphan() { u.change.KeepLease = false }
 
 // PrepareSave seals what the provider answered.
 func (v *Vault) PrepareSave(ctx context.Context, r *Renewal, g Grant) (*Unsaved, error) {
@@ -129,12 +136,29 @@ func (v *Vault) saveLate(ctx context.Context, tx Tx, caller Caller, u *Unsaved) 
 		return SaveDone, nil
 	case row.Generation != c.Generation:
 		return SaveMoved, nil
-	case row.Status != StatusActive && row.StatusReason != ReasonOutcomeLost:
+	case row.Lease.Held && row.Lease.Epoch != u.epoch:
+		return SaveHeld, nil
+	case row.Status != StatusActive && row.StatusReason != ReasonOutcomeLost && u.action != ActionRefreshRescued:
 		return SaveMoved, nil
 	}
 	// Nobody has got anything newer, whatever they tried since.
 	ch := u.change
 	ch.ExpiresAt, ch.DueAt, ch.KeepLease = v.now(), v.now(), false
+	if row.Status != StatusActive && row.StatusReason != ReasonOutcomeLost {
+		// Condemned for what came with it. The token is kept, so that the provider
+		// can be told to end it.
+		ch.Status, ch.StatusReason, ch.DueAt = row.Status, row.StatusReason, time.Time{}
+		saved, err := tx.SaveCredential(ctx, c.ID, c.Generation, 0, ch)
+		if err != nil || !saved {
+			return SaveMoved, err
+		}
+		c.Generation++
+		return SaveDone, tx.InsertAudit(ctx, v.connectionEntry(caller, u.action, &c))
+	}
+	// If the provider refuses it, that was no withdrawal.
+	if ch.Spending, err = v.fingerprint(ctx, &c, c.Generation+1, u.credential); err != nil {
+		return SaveMoved, err
+	}
 	saved, err := tx.SaveCredential(ctx, c.ID, c.Generation, 0, ch)
 	if err != nil || !saved {
 		return SaveMoved, err
@@ -220,6 +244,7 @@ func (v *Vault) OpenUnsaved(sealed []byte) (*Unsaved, error) {
 	if err := json.Unmarshal(plain, &doc); err != nil { //nolint:musttag // as it was written
 		return nil, errors.New("decoding an unsaved credential")
 	}
+	doc.Change.KeepLease = false // its renewal has ended
 	return &Unsaved{
 		Connection: doc.Connection, ExpiresAt: doc.ExpiresAt, epoch: doc.Epoch, action: doc.Action, change: doc.Change, held: doc.Held,
 		integration: doc.Message.integration(doc.Connection.EnvironmentID), credential: doc.Message.credential(),
