@@ -196,7 +196,8 @@ func TestBadSessions(t *testing.T) {
 			{object{"end_user": ada, "kind": "look"}, 422, []string{"/kind"}},
 			{object{"end_user": ada, "kind": true}, 400, []string{"/kind"}},
 			{
-				object{"end_user": ada, "kind": "manage", "connection_id": "con_x", "allow_account_change": true, "completion": "auto", "tags": object{"a": "b"}}, 422,
+				object{"end_user": ada, "kind": "manage", "connection_id": "con_x", "allow_account_change": true, "completion": "auto", "tags": object{"a": "b"}},
+				422,
 				[]string{"/connection_id", "/allow_account_change", "/completion", "/tags"},
 			},
 			{object{"end_user": object{}, "kind": "manage", "integrations": []string{"nobody"}, "return_url": "http://acme.example/"}, 422, []string{"/end_user/id", "/return_url", "/integrations/0"}},

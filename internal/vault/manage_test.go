@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -209,7 +210,7 @@ func TestReconnectInManage(t *testing.T) {
 		// What the sender of a link could want: the credential of whoever opens it.
 		other := grant("rt-victim", b.clock().Add(time.Hour))
 		other.Account.ID = "account-victim"
-		if _, err = b.Link(t.Context(), reconnect, b.in, "oidc", other); err != vault.ErrOtherAccount {
+		if _, err = b.Link(t.Context(), reconnect, b.in, "oidc", other); !errors.Is(err, vault.ErrOtherAccount) {
 			t.Fatalf("another account: %v", err)
 		}
 		linked, err := b.Link(t.Context(), reconnect, b.in, "oidc", grant("rt-new", b.clock().Add(time.Hour)))
