@@ -87,7 +87,7 @@ func (h *Handler) receipt(c echo.Context, v *visit, a accountRow, d providers.Di
 		n.Text = d.Provider + " was told, and confirmed that the access is over. There is nothing else that you have to do."
 	case vault.OutcomeUnsupported:
 		n.Kind = web.Warning
-		n.Text = d.Provider + " has no way to be told, so what you linked goes on working there until it is changed. " + d.ByHand
+		n.Text = "At " + d.Provider + " what you linked goes on working until it is changed there. " + d.ByHand
 	case vault.OutcomeFailed:
 		n.Kind = web.Warning
 		n.Text = d.Provider + " was told and has not confirmed it; it is told again every few minutes for about an hour. You can do it yourself as well. " + d.ByHand

@@ -226,9 +226,9 @@ func TestManageDisconnect(t *testing.T) {
 	b.post(home+"/"+timelog.ID+"/reconnect", nil).want(http.StatusSeeOther).to(home)
 
 	path = home + "/" + toggl.ID + "/disconnect"
-	b.get(path).want(http.StatusOK).has("Toggl Track has no way to be told", "reset the API token")
+	b.get(path).want(http.StatusOK).has("At Toggl Track what you linked goes on working", "reset the API token")
 	b.post(path, nil).want(http.StatusSeeOther)
-	b.get(path).want(http.StatusOK).has("Toggl Track is disconnected", "goes on working there until it is changed", "reset the API token").
+	b.get(path).want(http.StatusOK).has("Toggl Track is disconnected", "goes on working until it is changed there", "reset the API token").
 		hasMarkup(`notice-warning`)
 	b.get(home).has("Status Disconnected", "Disconnected 1 Mar 2026, 12:00 UTC", "What happened").lacks("Reconnect")
 
