@@ -25,8 +25,8 @@ func main() {
 	defer stop()
 	if os.Getenv("GOGC") == "" {
 		// Little lives for long and each request leaves a few kilobytes behind: a
-		// heap of some 20 MiB more halves the collector's work, and then again.
-		debug.SetGCPercent(300)
+		// heap of some 10 MiB more halves the collector's work.
+		debug.SetGCPercent(200)
 	}
 	p := &process{env: environment(os.Environ()), stdout: os.Stdout, stderr: os.Stderr}
 	if err := p.run(ctx, os.Args[1:]); err != nil {
