@@ -40,7 +40,14 @@ type broker struct {
 
 // openBroker opens database and keyset and wires the rooms. Nothing is served
 // before the keyset has proved to be the one that sealed this database.
-func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, err error) {
+func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (*broker, error) {
+	return openBrokerTo(ctx, cfg, log, true)
+}
+
+// openBrokerTo is openBroker for a command that may be one that only looks: it
+// writes nothing then, and takes neither an older schema nor an empty database
+// as an occasion to.
+func openBrokerTo(ctx context.Context, cfg *config, log *slog.Logger, write bool) (_ *broker, err error) {
 	b := &broker{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
@@ -50,7 +57,7 @@ func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, 
 	if b.keyset, err = openKeyset(cfg); err != nil {
 		return nil, err
 	}
-	if err := prepareSchema(ctx, cfg, log); err != nil {
+	if err := prepareSchema(ctx, cfg, log, write); err != nil {
 		return nil, err
 	}
 	if b.store, err = store.Open(ctx, store.Config{URL: cfg.databaseURL(), Log: log, Now: wallClock}); err != nil {
@@ -67,7 +74,7 @@ func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, 
 		CheckIntegration: b.providers.CheckIntegration, TellProvider: b.providers.Revoke,
 		ReturnURLs: cfg.ReturnURLs, Now: b.store.Now, Log: log,
 	})
-	if err := b.vault.CheckKeyset(ctx); err != nil {
+	if err := b.checkKeyset(ctx, write); err != nil {
 		return nil, err
 	}
 	if b.spool, err = openSpool(cfg, b.vault, log); err != nil {
@@ -78,6 +85,17 @@ func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (_ *broker, 
 		Rate: cfg.RefreshRate, PerHost: cfg.RefreshPerHost, Now: b.store.Now, Log: log,
 	})
 	return b, nil
+}
+
+// checkKeyset compares the keyset with the canary. A database without one holds
+// nothing that is sealed; whoever only looks leaves it so.
+func (b *broker) checkKeyset(ctx context.Context, write bool) error {
+	if !write {
+		if canary, err := b.store.Canary(ctx); err != nil || canary == nil {
+			return err
+		}
+	}
+	return b.vault.CheckKeyset(ctx)
 }
 
 // close releases what is open, in the reverse order.
@@ -197,12 +215,12 @@ func writeKeyset(path string, k *vault.Keyset) error {
 
 // prepareSchema migrates the embedded database by itself. With Postgres that
 // is the operator's decision: another release may be serving from it.
-func prepareSchema(ctx context.Context, cfg *config, log *slog.Logger) error {
+func prepareSchema(ctx context.Context, cfg *config, log *slog.Logger, write bool) error {
 	m, err := store.NewMigrator(store.Config{URL: cfg.databaseURL(), Log: log})
 	if err != nil {
 		return err
 	}
-	if cfg.embedded() {
+	if cfg.embedded() && write {
 		if err := m.Up(ctx); err != nil {
 			return fmt.Errorf("migrating the embedded database: %w", err)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -12,6 +13,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 // Set by the linker in release builds.
@@ -28,13 +31,13 @@ func main() {
 		// heap of some 10 MiB more halves the collector's work.
 		debug.SetGCPercent(200)
 	}
-	p := &process{env: environment(os.Environ()), stdout: os.Stdout, stderr: os.Stderr}
+	p := &process{env: environment(os.Environ()), stdout: os.Stdout, stderr: os.Stderr, ask: terminal(os.Stdin, os.Stderr)}
 	if err := p.run(ctx, os.Args[1:]); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
+		if !errors.Is(err, flag.ErrHelp) && !errors.Is(err, errDrift) {
 			fmt.Fprintln(os.Stderr, "claviger: "+strings.ReplaceAll(err.Error(), "\n", "\nclaviger: "))
 		}
 		stop()
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
 }
 
@@ -43,8 +46,39 @@ func main() {
 type process struct {
 	env            map[string]string
 	stdout, stderr io.Writer
+	// ask puts a question to whoever sits at the terminal; nil where nobody does.
+	ask func(question string) (answer string, err error)
 	// started, if set, is told the address once a broker answers.
 	started func(url string)
+}
+
+// exitStatus is what the shell gets to see: 2 for drift, which is an answer and
+// no error.
+func exitStatus(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDrift):
+		return 2
+	}
+	return 1
+}
+
+// terminal asks on out and reads the answer from in, if both are a person's.
+func terminal(in, out *os.File) func(question string) (string, error) {
+	if !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
+		return nil
+	}
+	return func(question string) (string, error) {
+		if _, err := fmt.Fprint(out, question); err != nil {
+			return "", err
+		}
+		answer, err := bufio.NewReader(in).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return strings.TrimSpace(answer), err
+	}
 }
 
 // command is one word after the program's name.
@@ -62,6 +96,8 @@ func commands() []command {
 		{"migrate", "up|down|status|force", "the schema of the database", migrateCommand},
 		{"key", "generate|list|rotate|reseal|retire", "the keyset that seals credentials", keyCommand},
 		{"apikey", "create|list|revoke", "API keys, for the first one or a lost one", apiKeyCommand},
+		{"apply", "-f FILE", "environments, integrations and API keys as a file declares them; shows a plan first", applyCommand},
+		{"export", "", "writes such a file of what is there", exportCommand},
 		{"doctor", "", "checks configuration, database, schema, keyset, clock and reachability", doctor},
 		{"version", "", "version, commit and Go version", printVersion},
 	}

@@ -9,8 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/claviger/claviger/internal/providers/yamlfile"
 )
 
 //go:embed catalog/*.yaml
@@ -127,7 +125,7 @@ func readFile(source fs.FS, name string) (data []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return io.ReadAll(io.LimitReader(r, yamlfile.MaxSize+1))
+	return io.ReadAll(io.LimitReader(r, maxFile+1))
 }
 
 // Get finds a provider by name. It is shared: do not change it.

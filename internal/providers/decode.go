@@ -2,6 +2,9 @@ package providers
 
 import "github.com/claviger/claviger/internal/providers/yamlfile"
 
+// maxFile is the largest provider file taken, in bytes.
+const maxFile = 64 << 10
+
 // FileFault is one thing wrong with a provider file.
 type FileFault = yamlfile.Fault
 
@@ -15,7 +18,7 @@ func (f *file) fault(path, format string, args ...any) { f.Fault(path, format, a
 // sense yet, see check.
 func decodeFile(name string, data []byte) (*Provider, *file) {
 	p := new(Provider)
-	return p, &file{yamlfile.Decode(name, data, p)}
+	return p, &file{yamlfile.Decode(name, data, maxFile, p)}
 }
 
 func join(path, key string) string { return yamlfile.Join(path, key) }

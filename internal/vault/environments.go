@@ -52,8 +52,8 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 	if err == nil || !errors.Is(err, ErrNotFound) {
 		return env, err
 	}
-	if f := checkName("/environment", name); f != nil {
-		return nil, fault.InvalidFields(*f)
+	if err := CheckEnvironmentName(name); err != nil {
+		return nil, err
 	}
 	inner, err := NewKeyset()
 	if err != nil {
@@ -76,6 +76,15 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 		return nil, fmt.Errorf("creating environment %s: %w", name, err)
 	}
 	return env, v.ring.keep(env)
+}
+
+// CheckEnvironmentName answers nil or a [*fault.Error] that says what a name
+// looks like.
+func CheckEnvironmentName(name string) error {
+	if f := checkName("/environment", name); f != nil {
+		return fault.InvalidFields(*f)
+	}
+	return nil
 }
 
 // Environments lists them all. It is for commands of the operator and for the

@@ -14,9 +14,6 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// MaxSize is the largest file taken, in bytes.
-const MaxSize = 64 << 10
-
 // maxDepth is how deep a file nests; what is read with it needs six.
 const maxDepth = 12
 
@@ -77,7 +74,7 @@ func (f *File) Fault(path, format string, args ...any) {
 // quoted: it may be a secret.
 type Wanter interface{ Wanted() string }
 
-// Decode reads a file strictly into a pointer to a struct whose members have
+// Decode reads a file of at most limit bytes strictly into a pointer to a struct whose members have
 // yaml tags: one document; no unknown and no repeated key; every value of the
 // type that the member has, without YAML's conversions; no anchors, aliases, tags
 // or merge keys, which a file of this size has no use for and which can grow
@@ -85,10 +82,10 @@ type Wanter interface{ Wanted() string }
 //
 // The YAML library parses; turning its tree into our types is done here because
 // its own decoder takes 5 for "5" and stops at the first fault.
-func Decode(name string, data []byte, into any) *File {
+func Decode(name string, data []byte, limit int, into any) *File {
 	f := &File{name: name, lines: map[string]int{}}
-	if len(data) > MaxSize {
-		f.Fault("", "is larger than %d KiB", MaxSize>>10)
+	if len(data) > limit {
+		f.Fault("", "is larger than %d KiB", limit>>10)
 		return f
 	}
 	if i := bytes.IndexFunc(data, isControl); i >= 0 {
@@ -212,7 +209,6 @@ func (f *File) decodeStruct(node ast.Node, v reflect.Value, path string, depth i
 		at := Join(path, key)
 		i, ok := fields[key]
 		if !ok {
-			f.note(at, value)
 			f.Fault(at, "is not known here%s", Nearest(key, slices.Collect(maps.Keys(fields))))
 			return
 		}
@@ -285,6 +281,7 @@ func (f *File) eachEntry(node ast.Node, path string, entry func(key string, valu
 			continue
 		}
 		seen[k.Value] = true
+		f.note(Join(path, k.Value), k)
 		entry(k.Value, mv.Value)
 	}
 }

@@ -26,7 +26,7 @@ type doc struct {
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	var got doc
-	f := yamlfile.Decode("f.yaml", []byte("name: x\ncount: 3\nsecret: {env: A}\nitems:\n  - name: y\ntexts:\n  a: b\n"), &got)
+	f := yamlfile.Decode("f.yaml", []byte("name: x\ncount: 3\nsecret: {env: A}\nitems:\n  - name: y\ntexts:\n  a: b\n"), 1<<10, &got)
 	if len(f.Faults()) > 0 {
 		t.Fatal(f.Faults())
 	}
@@ -46,6 +46,7 @@ func TestFaults(t *testing.T) {
 		"name: 5\n":                        "f.yaml:1: name: must be text (put it in quotes)",
 		"name: x\ncount: \"5\"\n":          "f.yaml:2: count: must be a whole number",
 		"name: x\nnamex: y\n":              `f.yaml:2: namex: is not known here; is "name" meant?`,
+		"planted:\n  - y\n":                "f.yaml:1: planted: is not known here",
 		"name: x\nplanted: y\n":            "f.yaml:2: planted: is not known here",
 		"name: x\nname: y\n":               "f.yaml:2: name: is there twice",
 		"name: x\n---\nname: y\n":          "f.yaml: must hold one document, has 2",
@@ -58,9 +59,10 @@ func TestFaults(t *testing.T) {
 		"count: 1\nsecret: {}\n":           "f.yaml:2: secret: must be {env: NAME}",
 		"count: 1\nsecret:\n":              "f.yaml:2: secret: must be {env: NAME}, is empty",
 		"name: \"\"\n":                     "f.yaml:1: name: is empty; leave it out",
+		"# " + strings.Repeat("x", 1<<10):  "f.yaml: is larger than 1 KiB",
 		"items: []\n":                      "f.yaml:1: items: is empty; leave it out",
 	} {
-		faults := yamlfile.Decode("f.yaml", []byte(text), new(doc)).Faults()
+		faults := yamlfile.Decode("f.yaml", []byte(text), 1<<10, new(doc)).Faults()
 		if len(faults) != 1 || !strings.Contains(faults[0].String(), want) {
 			t.Errorf("%q: %v, want %q", text, faults, want)
 		}
