@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -21,25 +22,54 @@ type reading struct {
 	local    time.Time // with its monotonic part
 }
 
+// standstill is how much more time may pass by the wall than by the monotonic
+// clock before the latter is taken to have stood still, as it does while a
+// virtual machine is paused.
+const standstill = 2 * time.Second
+
 func (c *clock) now() time.Time {
 	r := c.last.Load()
 	if r == nil {
 		return c.wall()
 	}
-	return r.database.Add(time.Since(r.local))
+	now := time.Now()
+	passed, byWall := now.Sub(r.local), now.Round(0).Sub(r.local.Round(0))
+	if byWall-passed > standstill {
+		// Too late is the safe side: what has expired is not served.
+		passed = byWall
+	}
+	return r.database.Add(passed)
 }
 
 // Now is the time of the database.
 func (s *Store) Now() time.Time { return s.clock.now() }
 
-// measure asks the database. Half of the trip there and back is taken off.
+const (
+	// measureTime bounds a measurement, and longestTrip one that is believed:
+	// nobody knows when on the way the clock was read.
+	measureTime = 2 * time.Second
+	longestTrip = 250 * time.Millisecond
+)
+
+// measure asks the database, on a connection that is there already. Half of the
+// trip there and back is taken off.
 func (s *Store) measure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, measureTime)
+	defer cancel()
+	db, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return interpretError("reading the database's clock", err)
+	}
+	defer db.Release()
 	var us int64
 	before := time.Now()
-	if err := s.conn.db.QueryRowContext(ctx, `SELECT `+s.d.now).Scan(&us); err != nil {
+	if err := db.QueryRow(ctx, `SELECT `+s.d.now).Scan(&us); err != nil {
 		return interpretError("reading the database's clock", err)
 	}
 	trip := time.Since(before)
+	if trip > longestTrip && s.clock.last.Load() != nil {
+		return fmt.Errorf("reading the database's clock took %v", trip)
+	}
 	s.clock.last.Store(&reading{database: fromMicros(us), local: before.Add(trip / 2)})
 	return nil
 }
@@ -50,7 +80,7 @@ func (s *Store) KeepTime(ctx context.Context) {
 	if s.pool == nil {
 		return
 	}
-	for pause(ctx, measureEvery) == nil {
+	for pause(ctx, measureEvery) == nil { // a trip that took too long waits for the next
 		if err := s.measure(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("keeping time with the database", "error", err)
 		}

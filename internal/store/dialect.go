@@ -11,9 +11,10 @@ type dialect struct {
 	// now is the database's own clock in microseconds. Leases live by it, so
 	// that replicas need not agree on the time.
 	now string
-	// begun is the same at the beginning of the statement. It stays what it is
-	// as long as that runs, so that an index can be searched for it.
-	begun string
+	// due selects the ids of what is due, %[1]s being a condition on the
+	// integrations i and $%[2]d the most of them. What works and will not for long
+	// comes first.
+	due string
 	// forUpdate ends a SELECT that locks its row. SQLite has none: its
 	// transactions are immediate, one writer at a time.
 	forUpdate string
@@ -36,22 +37,40 @@ func newDialect(d dialect) *dialect {
 	return &d
 }
 
+const sqliteNow = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
+
 func sqliteDialect() *dialect {
 	return newDialect(dialect{
-		name:        "sqlite",
-		batch:       8,
-		now:         `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
-		begun:       `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+		name:  "sqlite",
+		batch: 8,
+		now:   sqliteNow,
+		due: `
+			SELECT c.id FROM integrations i JOIN connections c ON c.id IN (
+				SELECT d.id FROM connections d
+				WHERE d.integration_id = i.id AND d.due_at <= ` + sqliteNow + ` AND d.status = 'active'
+					AND (d.lease_until IS NULL OR d.lease_until <= ` + sqliteNow + `)
+				ORDER BY d.due_at LIMIT $%[2]d)%[1]s
+			ORDER BY coalesce(c.expires_at BETWEEN ` + sqliteNow + ` AND ` + sqliteNow + ` + 60000000, FALSE) DESC, c.due_at LIMIT $%[2]d`,
 		tableExists: `SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1`,
 	})
 }
 
+// postgresBegun is the time at the beginning of the statement. An index is not
+// searched for clock_timestamp(), which moves on meanwhile.
+const postgresBegun = `(extract(epoch FROM statement_timestamp()) * 1000000)::bigint`
+
 func postgresDialect() *dialect {
 	return newDialect(dialect{
-		name:        "postgres",
-		batch:       1000,
-		now:         `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
-		begun:       `(extract(epoch FROM statement_timestamp()) * 1000000)::bigint`,
+		name:  "postgres",
+		batch: 1000,
+		now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
+		due: `
+			SELECT d.id FROM integrations i CROSS JOIN LATERAL (
+				SELECT c.id, c.expires_at, c.due_at FROM connections c
+				WHERE c.integration_id = i.id AND c.due_at <= ` + postgresBegun + ` AND c.status = 'active'
+					AND (c.lease_until IS NULL OR c.lease_until <= ` + postgresBegun + `)
+				ORDER BY c.due_at LIMIT $%[2]d FOR UPDATE OF c SKIP LOCKED) d%[1]s
+			ORDER BY coalesce(d.expires_at BETWEEN ` + postgresBegun + ` AND ` + postgresBegun + ` + 60000000, FALSE) DESC, d.due_at LIMIT $%[2]d`,
 		forUpdate:   ` FOR UPDATE`,
 		forUpdateOf: ` FOR NO KEY UPDATE OF t`,
 		skipLocked:  ` FOR UPDATE SKIP LOCKED`,

@@ -3,14 +3,19 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -28,6 +33,9 @@ const (
 	pgCheck            = "23514"
 	pgNotNull          = "23502"
 	pgDataException    = "22" // the class: a value that does not fit
+	pgConnection       = "08" // the class: the connection was lost
+	pgResources        = "53" // the class: too many connections, disk full
+	pgIntervention     = "57" // the class: shutting down, crashed, cancelled
 )
 
 // Extended result codes, https://www.sqlite.org/rescode.html
@@ -77,7 +85,23 @@ func interpretError(what string, err error) error {
 			return fmt.Errorf("%s: %w: %w", what, vault.ErrUnfit, err)
 		}
 	}
+	if away(err) {
+		return fault.Wrap(fmt.Errorf("%s: %w", what, err), fault.Unavailable, "The database cannot be reached right now.").After(time.Second)
+	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// away reports whether the database could not be reached, or was about to go.
+func away(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		class := pg.Code[:min(2, len(pg.Code))]
+		return class == pgConnection || class == pgResources || class == pgIntervention
+	}
+	var dial *pgconn.ConnectError
+	var wire net.Error
+	return errors.As(err, &dial) || errors.As(err, &wire) && !errors.Is(err, context.Canceled) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // parentMissing reads a broken foreign key of an INSERT.

@@ -118,7 +118,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 						t.Errorf("%s does not search by %s\n%s\n%s", what, column, query, plan)
 					}
 				}
-				if line := readsWhole(plan); line != "" {
+				if line := readsWhole(plan); line != "" && !(what == "due" && eachIntegration.MatchString(line)) {
 					t.Errorf("%s reads a whole table: %s\n%s\n%s", what, line, query, plan)
 				}
 			}
@@ -152,7 +152,7 @@ func TestDueIsFoundByItsIndexes(t *testing.T) {
 		if _, err := shown.ClaimDue(t.Context(), 10, time.Second, nil); err != nil {
 			t.Fatal(err)
 		}
-		if len(plans) != 2 || !searches(plans[0], "expires_at") || !searches(plans[1], "due_at") {
+		if len(plans) != 1 || !searches(plans[0], "integration_id") || !searches(plans[0], "due_at") {
 			t.Errorf("plans:\n%s", strings.Join(plans, "\n\n"))
 		}
 	})
@@ -173,6 +173,9 @@ func searches(plan, column string) bool {
 	by := regexp.MustCompile(`(SEARCH .*|Index Cond: .*)[( ]"?` + column + `"?( |=|<|>)`)
 	return by.MatchString(plan)
 }
+
+// eachIntegration is a walk over the integrations, of which there are few.
+var eachIntegration = regexp.MustCompile(`integrations_\w+|on integrations i|^SCAN i\b`)
 
 // unnumbered is an index that has nothing but what is still to be done, and is read
 // from its start.

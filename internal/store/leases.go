@@ -50,44 +50,25 @@ func (t tx) ReleaseLease(ctx context.Context, id string, epoch int64, r vault.Re
 		id, epoch, r.KeepSpending, r.Failed, micros(r.DueAt))
 }
 
-// urgent is how near its end a credential is taken before all that ends later,
-// in microseconds.
-const urgent = 60_000_000
-
 // ClaimDue moves the rows it takes out of the way of the other replicas, and
-// back into it should this one die. What ends soonest comes first; what does
-// not end soon comes in the order in which it became due. Each order has an
-// index of its own: there may be a million rows, and none due.
+// back into it should this one die. Each integration is looked at along its own
+// part of the index: there may be a million rows and none due, or a hundred
+// thousand due whose provider is down and which are skipped.
 func (s *Store) ClaimDue(ctx context.Context, limit int, hold time.Duration, skip []string) ([]vault.Connection, error) {
-	due, err := s.claimDue(ctx, "expires_at", "expires_at <= "+s.d.begun+fmt.Sprintf(" + %d", urgent), limit, hold, skip)
-	if err != nil || len(due) == limit {
-		return due, err
-	}
-	rest, err := s.claimDue(ctx, "due_at", "", limit-len(due), hold, skip)
-	return append(due, rest...), err
-}
-
-func (s *Store) claimDue(ctx context.Context, order, only string, limit int, hold time.Duration, skip []string) ([]vault.Connection, error) {
 	var w where
-	w.and("due_at <= " + s.d.begun)
-	if only != "" {
-		w.and(only)
-	}
-	w.and("status = 'active'")
-	w.and("(lease_until IS NULL OR lease_until <= " + s.d.begun + ")")
 	if len(skip) > 0 {
 		args := make([]any, len(skip))
 		for i, id := range skip {
 			args[i] = id
 		}
-		w.and("integration_id NOT IN (?"+strings.Repeat(", ?", len(skip)-1)+")", args...)
+		w.and("i.id NOT IN (?"+strings.Repeat(", ?", len(skip)-1)+")", args...)
 	}
 	args := append(w.args, limit, hold.Microseconds())
 	due, err := many(ctx, s.w, "claiming due connections", scanConnection, fmt.Sprintf(`
-		UPDATE connections SET due_at = %s + $%d
-		WHERE id IN (SELECT id FROM connections%s ORDER BY %s LIMIT $%d%s)
+		UPDATE connections SET due_at = %[1]s + $%[3]d
+		WHERE id IN (%[2]s)
 		RETURNING `+connectionColumns,
-		s.d.now, len(args), w.sql.String(), order, len(args)-1, s.d.skipLocked), args...)
+		s.d.now, fmt.Sprintf(s.d.due, w.sql.String(), len(args)-1), len(args)), args...)
 	slices.SortFunc(due, func(a, b vault.Connection) int { // RETURNING promises no order
 		if a.ExpiresAt.IsZero() != b.ExpiresAt.IsZero() {
 			return cmp.Compare(b.ExpiresAt.Unix(), a.ExpiresAt.Unix()) // what has no end comes last

@@ -284,8 +284,8 @@ func TestClaimDue(t *testing.T) {
 		if got := claim(10, w.in.ID); got != nil {
 			t.Errorf("claimed of an integration to be skipped: %v", got)
 		}
-		equal(t, "the most urgent", claim(1), []string{over})
-		equal(t, "the others, by their end", claim(10), []string{soon, later, endless})
+		equal(t, "what works and will not for long", claim(1), []string{soon})
+		equal(t, "the others, by their end", claim(10), []string{over, later, endless})
 		if got := claim(10); got != nil {
 			t.Errorf("claimed twice: %v", got)
 		}

@@ -3,11 +3,15 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
+
+// defaultConns is how many connections a process has, where the URL does not say.
+const defaultConns = 16
 
 func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(cfg.URL)
@@ -17,6 +21,10 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	// Behind a pooler in transaction mode any connection may get what another
 	// listens for, and pgx would keep it for somebody to ask.
 	pc.ConnConfig.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
+	if !strings.Contains(cfg.URL, "pool_max_conns") {
+		// pgx would take one for each processor: a save must not queue behind reads.
+		pc.MaxConns = max(pc.MaxConns, defaultConns)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)

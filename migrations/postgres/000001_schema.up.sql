@@ -8,6 +8,7 @@ CREATE TABLE environments (
     name       text COLLATE "C" NOT NULL,
     keyset     bytea  NOT NULL,
     created_at bigint NOT NULL,
+    strict_reads boolean NOT NULL DEFAULT FALSE, -- one audit entry for each read, in place of one for each minute
     CONSTRAINT environments_pkey          PRIMARY KEY (id),
     CONSTRAINT environments_name_key      UNIQUE (name),
     CONSTRAINT environments_id_length     CHECK (length(id) BETWEEN 1 AND 64),
@@ -89,6 +90,8 @@ CREATE TABLE connections (
     last_refreshed_at  bigint,
     last_read_at       bigint,
     pending_until      bigint,
+    due_at             bigint, -- when it is looked at next, to be renewed or verified
+    failures           bigint NOT NULL DEFAULT 0, -- refreshes that failed in a row
     created_at         bigint NOT NULL,
     updated_at         bigint NOT NULL,
     credential         bytea, -- sealed
@@ -106,6 +109,7 @@ CREATE TABLE connections (
     CONSTRAINT connections_erased             CHECK (status <> 'revoked' OR (credential IS NULL AND answer IS NULL AND lease_owner IS NULL AND lease_until IS NULL AND lease_spending IS NULL)),
     CONSTRAINT connections_pending_ends       CHECK ((status = 'pending') = (pending_until IS NOT NULL)),
     CONSTRAINT connections_generation         CHECK (generation >= 1),
+    CONSTRAINT connections_failures           CHECK (failures >= 0),
     CONSTRAINT connections_lease              CHECK (lease_epoch >= 0 AND (lease_owner IS NULL) = (lease_until IS NULL)),
     CONSTRAINT connections_replaces_another   CHECK (replaces_id <> id),
     CONSTRAINT connections_id_length          CHECK (length(id) BETWEEN 1 AND 64),
@@ -125,6 +129,7 @@ CREATE INDEX connections_by_end_user    ON connections (environment_id, end_user
 CREATE INDEX connections_by_status      ON connections (environment_id, status, id);
 CREATE INDEX connections_by_replaces    ON connections (replaces_id) WHERE replaces_id IS NOT NULL;
 CREATE INDEX connections_pending        ON connections (pending_until) WHERE pending_until IS NOT NULL;
+CREATE INDEX connections_due            ON connections (integration_id, due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE connection_tags (
     connection_id  text COLLATE "C" NOT NULL,
@@ -140,6 +145,8 @@ CREATE INDEX connection_tags_by_value ON connection_tags (environment_id, key, v
 CREATE TABLE connect_sessions (
     id                   text COLLATE "C" NOT NULL,
     environment_id       text COLLATE "C" NOT NULL,
+    kind                 text COLLATE "C" NOT NULL DEFAULT 'connect',
+    parent_id            text COLLATE "C", -- of a reconnect begun in a session of kind manage: it ends with it
     end_user_id          text COLLATE "C" NOT NULL,
     end_user_email       text COLLATE "C" NOT NULL,
     end_user_name        text COLLATE "C" NOT NULL,
@@ -166,6 +173,8 @@ CREATE TABLE connect_sessions (
     CONSTRAINT connect_sessions_environment_id     FOREIGN KEY (environment_id) REFERENCES environments (id),
     CONSTRAINT connect_sessions_connection_id      FOREIGN KEY (connection_id) REFERENCES connections (id) ON DELETE SET NULL,
     CONSTRAINT connect_sessions_pending_id         FOREIGN KEY (pending_id) REFERENCES connections (id) ON DELETE SET NULL,
+    CONSTRAINT connect_sessions_parent_id          FOREIGN KEY (parent_id) REFERENCES connect_sessions (id) ON DELETE CASCADE,
+    CONSTRAINT connect_sessions_kind               CHECK (kind IN ('connect', 'manage')),
     CONSTRAINT connect_sessions_status             CHECK (status IN ('open', 'bound', 'pending', 'completed', 'failed')),
     CONSTRAINT connect_sessions_completion         CHECK (completion IN ('auto', 'redeem')),
     CONSTRAINT connect_sessions_bound              CHECK (status <> 'bound' OR binding_hash IS NOT NULL),
@@ -181,6 +190,7 @@ CREATE TABLE connect_sessions (
 CREATE INDEX connect_sessions_by_connection ON connect_sessions (connection_id) WHERE connection_id IS NOT NULL;
 CREATE INDEX connect_sessions_by_pending    ON connect_sessions (pending_id) WHERE pending_id IS NOT NULL;
 CREATE INDEX connect_sessions_by_expiry     ON connect_sessions (expires_at);
+CREATE INDEX connect_sessions_by_parent     ON connect_sessions (parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE attempts (
     id             text COLLATE "C" NOT NULL,
@@ -270,6 +280,43 @@ CREATE INDEX audit_entries_by_connection ON audit_entries (environment_id, conne
 CREATE INDEX audit_entries_by_actor      ON audit_entries (environment_id, actor_id, id);
 CREATE INDEX audit_entries_by_action     ON audit_entries (environment_id, action, id);
 CREATE UNIQUE INDEX audit_entries_read_key ON audit_entries (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL;
+
+-- What happened to connections, for whoever follows. A position is given once
+-- the event is committed, in one order for all, so that nobody who reads up to
+-- a position misses what comes to light before it later. Among those that wait
+-- for one the order is seq, which whoever has locked a connection takes after
+-- those before: no clock decides what came first.
+CREATE TABLE events (
+    seq            bigint GENERATED ALWAYS AS IDENTITY,
+    id             text COLLATE "C" NOT NULL,
+    environment_id text COLLATE "C" NOT NULL,
+    position       bigint,
+    at             bigint NOT NULL,
+    type           text COLLATE "C" NOT NULL,
+    connection_id  text COLLATE "C" NOT NULL, -- no foreign key: it may be deleted
+    integration    text COLLATE "C" NOT NULL, -- the key
+    provider       text COLLATE "C" NOT NULL,
+    end_user_id    text COLLATE "C" NOT NULL,
+    status         text COLLATE "C" NOT NULL,
+    reason         text COLLATE "C" NOT NULL,
+    generation     bigint NOT NULL,
+    CONSTRAINT events_pkey           PRIMARY KEY (seq),
+    CONSTRAINT events_id_key         UNIQUE (id),
+    CONSTRAINT events_position_key   UNIQUE (position),
+    CONSTRAINT events_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT events_generation     CHECK (generation >= 1),
+    CONSTRAINT events_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(type) BETWEEN 1 AND 64 AND length(connection_id) <= 64 AND length(reason) <= 128)
+);
+CREATE INDEX events_list       ON events (environment_id, position) WHERE position IS NOT NULL;
+CREATE INDEX events_unnumbered ON events (seq) WHERE position IS NULL;
+
+CREATE TABLE event_counter (
+    id   bigint NOT NULL,
+    last bigint NOT NULL,
+    CONSTRAINT event_counter_pkey   PRIMARY KEY (id),
+    CONSTRAINT event_counter_is_one CHECK (id = 1)
+);
+INSERT INTO event_counter (id, last) VALUES (1, 0);
 
 -- One blob sealed by the master keyset at the first start. A keyset that does
 -- not open it is the wrong one.

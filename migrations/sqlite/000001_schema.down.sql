@@ -1,4 +1,6 @@
 DROP TABLE canary;
+DROP TABLE event_counter;
+DROP TABLE events;
 DROP TABLE audit_entries;
 DROP TABLE revocations;
 DROP TABLE guesses;
