@@ -49,6 +49,7 @@ var actions = [...]struct {
 	{vault.ActionAdminSignedIn, "Admin signed in"},
 	{vault.ActionAdminSignedOut, "Admin signed out"},
 	{vault.ActionEnvironmentCreated, "Environment created"},
+	{vault.ActionReadAuditChanged, "Recording of reads changed"},
 	{vault.ActionKeysetChanged, "Encryption keys changed"},
 	{vault.ActionRefused, "Refused for want of a scope"},
 }
