@@ -12,8 +12,9 @@ type dialect struct {
 	// that replicas need not agree on the time.
 	now string
 	// due selects the ids of what is due, %[1]s being a condition on the
-	// integrations i and $%[2]d the most of them. What works and will not for long
-	// comes first.
+	// integrations i and $%[2]d the most of them: of those that have been due for
+	// longest at each integration, what works and will not for long
+	// first.
 	due string
 	// forUpdate ends a SELECT that locks its row. SQLite has none: its
 	// transactions are immediate, one writer at a time.
@@ -49,7 +50,7 @@ func sqliteDialect() *dialect {
 				SELECT d.id FROM connections d
 				WHERE d.integration_id = i.id AND d.due_at <= ` + sqliteNow + ` AND d.status = 'active'
 					AND (d.lease_until IS NULL OR d.lease_until <= ` + sqliteNow + `)
-				ORDER BY d.due_at LIMIT $%[2]d)%[1]s
+				ORDER BY d.due_at LIMIT 4 * $%[2]d)%[1]s
 			ORDER BY coalesce(c.expires_at BETWEEN ` + sqliteNow + ` AND ` + sqliteNow + ` + 60000000, FALSE) DESC, c.due_at LIMIT $%[2]d`,
 		tableExists: `SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1`,
 	})
@@ -69,7 +70,7 @@ func postgresDialect() *dialect {
 				SELECT c.id, c.expires_at, c.due_at FROM connections c
 				WHERE c.integration_id = i.id AND c.due_at <= ` + postgresBegun + ` AND c.status = 'active'
 					AND (c.lease_until IS NULL OR c.lease_until <= ` + postgresBegun + `)
-				ORDER BY c.due_at LIMIT $%[2]d FOR UPDATE OF c SKIP LOCKED) d%[1]s
+				ORDER BY c.due_at LIMIT 4 * $%[2]d FOR UPDATE OF c SKIP LOCKED) d%[1]s
 			ORDER BY coalesce(d.expires_at BETWEEN ` + postgresBegun + ` AND ` + postgresBegun + ` + 60000000, FALSE) DESC, d.due_at LIMIT $%[2]d`,
 		forUpdate:   ` FOR UPDATE`,
 		forUpdateOf: ` FOR NO KEY UPDATE OF t`,
