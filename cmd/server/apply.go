@@ -66,9 +66,9 @@ func (a *application) run(ctx context.Context, s *setup.Setup, declared *setup.F
 	case a.ask == nil:
 		return errors.New("nothing was changed: apply wants -yes where there is nobody to ask")
 	default:
-		answer, err := a.ask("Make these changes? Only yes will do: ")
+		answer, err := a.ask(ctx, "Make these changes? Only yes will do: ")
 		if err != nil {
-			return err
+			return fmt.Errorf("nothing was changed: %w", err)
 		}
 		if answer != "yes" {
 			return errors.New("nothing was changed")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -61,7 +62,7 @@ func (d *declaring) write(text string) {
 }
 
 // apply runs it, with an answer for whoever asks where there is one.
-func (d *declaring) apply(ask func(string) (string, error), flags ...string) (string, error) {
+func (d *declaring) apply(ask func(context.Context, string) (string, error), flags ...string) (string, error) {
 	d.t.Helper()
 	var out, log output
 	p := &process{env: d.env, stdout: &out, stderr: &log, ask: ask}
@@ -201,11 +202,11 @@ func TestApply(t *testing.T) {
 		if _, err := d.apply(nil); err == nil || exitStatus(err) != 1 || !strings.Contains(err.Error(), "-yes") {
 			t.Errorf("applied without asking anybody: %v", err)
 		}
-		if _, err := d.apply(func(string) (string, error) { return "y", nil }); err == nil {
+		if _, err := d.apply(func(context.Context, string) (string, error) { return "y", nil }); err == nil {
 			t.Error("applied without a yes")
 		}
 		d.plan(2, firstPlan)
-		out, err := d.apply(func(string) (string, error) { return "yes", nil })
+		out, err := d.apply(func(context.Context, string) (string, error) { return "yes", nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +380,7 @@ revoked  default: API key "nightly"
 func TestApplyFailsInTheMiddle(t *testing.T) {
 	eachEnv(t, func(t *testing.T, env map[string]string) {
 		d := declare(t, env, declaration)
-		out, err := d.apply(func(string) (string, error) {
+		out, err := d.apply(func(context.Context, string) (string, error) {
 			d.broker(func(ctx context.Context, b *broker, env *vault.Environment) {
 				in := vault.Integration{Key: "timelog", Provider: "timelog", Methods: []string{"personal_access_token"}}
 				if _, err := b.vault.CreateIntegration(ctx, vault.System("test", env.ID), in); err != nil {
@@ -471,6 +472,24 @@ func TestExport(t *testing.T) {
 	})
 }
 
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if answer, err := ask(t.Context(), strings.NewReader(" yes \nno\n"), &out, "Really? "); answer != "yes" || err != nil || out.String() != "Really? " {
+		t.Errorf("%q, %v, %q", answer, err, out.String())
+	}
+	if answer, err := ask(t.Context(), strings.NewReader(""), &out, "?"); answer != "" || err != nil {
+		t.Errorf("nobody answers: %q, %v", answer, err)
+	}
+	silent, w := io.Pipe() // somebody who thinks it over
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ask(ctx, silent, &out, "?"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a signal does not get through: %v", err)
+	}
+}
+
 // The page's example is applied as it stands, and its output is what comes of it.
 func TestApplyOfTheDocs(t *testing.T) {
 	t.Parallel()
@@ -491,7 +510,7 @@ func TestApplyOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	const question = "Make these changes? Only yes will do: "
-	out, err := d.apply(func(q string) (string, error) {
+	out, err := d.apply(func(_ context.Context, q string) (string, error) {
 		if q != question {
 			t.Errorf("asked %q", q)
 		}

@@ -47,7 +47,7 @@ type process struct {
 	env            map[string]string
 	stdout, stderr io.Writer
 	// ask puts a question to whoever sits at the terminal; nil where nobody does.
-	ask func(question string) (answer string, err error)
+	ask func(ctx context.Context, question string) (answer string, err error)
 	// started, if set, is told the address once a broker answers.
 	started func(url string)
 }
@@ -65,19 +65,36 @@ func exitStatus(err error) int {
 }
 
 // terminal asks on out and reads the answer from in, if both are a person's.
-func terminal(in, out *os.File) func(question string) (string, error) {
+func terminal(in, out *os.File) func(context.Context, string) (string, error) {
 	if !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
 		return nil
 	}
-	return func(question string) (string, error) {
-		if _, err := fmt.Fprint(out, question); err != nil {
-			return "", err
+	return func(ctx context.Context, question string) (string, error) { return ask(ctx, in, out, question) }
+}
+
+// ask waits for a line, or for the end of ctx: a signal has to get through to
+// whoever waits for a person. The reader that is left behind ends with the process.
+func ask(ctx context.Context, in io.Reader, out io.Writer, question string) (string, error) {
+	if _, err := fmt.Fprint(out, question); err != nil {
+		return "", err
+	}
+	type line struct {
+		text string
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		typed <- line{strings.TrimSpace(text), err}
+	}()
+	select {
+	case l := <-typed:
+		if errors.Is(l.err, io.EOF) {
+			return l.text, nil
 		}
-		answer, err := bufio.NewReader(in).ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		return strings.TrimSpace(answer), err
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
 }
 
