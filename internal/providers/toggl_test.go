@@ -193,7 +193,7 @@ func TestTogglSession(t *testing.T) {
 	}
 	_, err = w.Refresh(t.Context(), in, conn, g.Credential)
 	var re *providers.RefreshError
-	if !errors.As(err, &re) || re.Class != providers.RefreshTerminal {
+	if !errors.As(err, &re) || re.Class != providers.RefreshIntegration {
 		t.Errorf("Refresh: %v", err)
 	}
 	if out := w.Revoke(t.Context(), in, conn, g.Credential); out.Outcome != vault.OutcomeRevoked {

@@ -86,7 +86,7 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 	defer deadline.Stop()
 	var since time.Time // the lease has run out
 	for look := shortestLook; ; look = min(2*look, longestLook) {
-		if u := e.unsaved.of(c.ID); u != nil && e.settle(ctx, u) == refusal {
+		if u := e.unsaved.of(c.ID); u != nil && e.settle(ctx, u, tryTime) == refusal {
 			if !u.Servable() || e.left(u.ExpiresAt) <= 0 {
 				return landing{}, unsavedYet()
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -16,8 +17,11 @@ const (
 	// spoolTime is how long the disk may take: one that hangs must not hang
 	// everybody who waits.
 	spoolTime = 5 * time.Second
-	// settleEvery is how often what is in the spool is tried again.
+	// settleEvery is how often what is in the spool is tried again, settleTime how
+	// long a database that is merely slow may take then, with settleLanes at a time.
 	settleEvery = time.Second
+	settleTime  = 10 * time.Second
+	settleLanes = 8
 )
 
 // unsaved are the renewed credentials that the database has not taken yet, and
@@ -162,9 +166,9 @@ const (
 	refusal            // the database still does not take it
 )
 
-// settle tries once more to save what was kept aside.
-func (e *Engine) settle(ctx context.Context, u *vault.Unsaved) settlement {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+// settle tries once more to save what was kept aside, for so long.
+func (e *Engine) settle(ctx context.Context, u *vault.Unsaved, patience time.Duration) settlement {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	outcome, err := e.vault.Save(ctx, e.system(u.Connection.EnvironmentID), u)
 	switch {
@@ -206,11 +210,22 @@ func (e *Engine) settleAll(ctx context.Context) {
 // settleOnce tries all, as long as the database takes them, and answers how many
 // are left.
 func (e *Engine) settleOnce(ctx context.Context) int {
+	var refused atomic.Bool
+	lanes := make(chan struct{}, settleLanes)
+	var tries sync.WaitGroup
 	for _, u := range e.unsaved.all() {
-		if ctx.Err() != nil || e.settle(ctx, u) == refusal {
-			break // the rest will fare no better
+		lanes <- struct{}{}
+		if ctx.Err() != nil || refused.Load() {
+			break // the rest would fare no better
 		}
+		tries.Go(func() {
+			if e.settle(ctx, u, settleTime) == refusal {
+				refused.Store(true)
+			}
+			<-lanes
+		})
 	}
+	tries.Wait()
 	return len(e.unsaved.all())
 }
 
