@@ -45,7 +45,7 @@ func TestClickTimeByToken(t *testing.T) {
 		t.Errorf("Verify of a regenerated token: %v", err)
 	}
 	var re *providers.RefreshError
-	if _, err := w.Refresh(t.Context(), in, conn, g.Credential); !errors.As(err, &re) || re.Class != providers.RefreshTerminal {
+	if _, err := w.Refresh(t.Context(), in, conn, g.Credential); !errors.As(err, &re) || re.Class != providers.RefreshIntegration {
 		t.Errorf("Refresh: %v", err)
 	}
 }
