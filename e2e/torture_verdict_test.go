@@ -82,11 +82,10 @@ func (tr *trial) verdict() *verdict {
 	for _, e := range tr.endings {
 		f := families[e.line.family]
 		excused[f.ID] = tr.judgeCalls(v, e.line, calls[f.ID])
-		parted := slices.ContainsFunc(calls[f.ID], func(c sandbox.RefreshCall) bool { return strings.HasPrefix(tr.absent(c), "parted") })
 		if f.Revoked && f.RevokedBy != "reuse" {
 			v.find(e.line, "its family was revoked by %s", f.RevokedBy)
 		}
-		tr.judgeEnding(v, e, f, parted)
+		tr.judgeEnding(v, e, f)
 	}
 	tr.judgeReads(v, excused)
 	return v
@@ -187,10 +186,8 @@ func (tr *trial) broker(c sandbox.RefreshCall) int {
 	return 1 + slices.IndexFunc(tr.brokers, func(url string) bool { return strings.HasPrefix(c.RedirectURI, url+"/") })
 }
 
-// judgeEnding looks at what became of a line. Whoever was parted from the
-// database may save, when back, what the provider has ended meanwhile; that the
-// outcome was lost has been said before then.
-func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family, parted bool) {
+// judgeEnding looks at what became of a line.
+func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family) {
 	switch {
 	case e.status == "active" && !e.well:
 		v.find(e.line, "it did not become well again: %v", e.last)
@@ -200,7 +197,7 @@ func (tr *trial) judgeEnding(v *verdict, e ending, f sandbox.Family, parted bool
 		v.maxWell = max(v.maxWell, e.after)
 	case !f.Revoked:
 		v.find(e.line, "it is %s (%s), and the provider honours it", e.status, e.reason)
-	case e.reason != "refresh_outcome_lost" && !parted:
+	case e.reason != "refresh_outcome_lost":
 		v.find(e.line, "it is %s, with the reason %q", e.status, e.reason)
 	}
 }

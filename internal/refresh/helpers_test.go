@@ -105,7 +105,9 @@ func (b *bench) open(t *testing.T) replica {
 // openWith is a replica on a store of the test's own, or with other settings.
 func (b *bench) openWith(t *testing.T, s vault.Store, cfg refresh.Config) replica {
 	t.Helper()
-	cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	catalog, err := providers.Load(nil)
 	must(t, err)
 	client := outbound.New(outbound.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
