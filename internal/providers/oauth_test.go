@@ -100,7 +100,7 @@ func TestGitHubOAuthApp(t *testing.T) {
 		t.Errorf("expires %v, renewable %v", g.ExpiresAt, g.Renewable)
 	}
 	var re *providers.RefreshError
-	if _, err := f.Refresh(t.Context(), f.in, connection(f.in, "oauth", g), g.Credential); !errors.As(err, &re) || re.Class != providers.RefreshTerminal {
+	if _, err := f.Refresh(t.Context(), f.in, connection(f.in, "oauth", g), g.Credential); !errors.As(err, &re) || re.Class != providers.RefreshIntegration {
 		t.Errorf("Refresh: %v", err)
 	}
 }
