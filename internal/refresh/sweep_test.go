@@ -76,6 +76,29 @@ func TestMostUrgentFirst(t *testing.T) {
 	})
 }
 
+// What has piled up is worked off at the pace, and not at once: a restart after a
+// long stop is no stampede.
+func TestBacklogIsWorkedOffAtThePace(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.clock.pass(-time.Hour)
+		all := b.linkMany(t, 21)
+		b.clock.pass(50 * minute)
+		b.due(t, all...)
+		began := time.Now()
+		b.openWith(t, b.db.Open(t), refresh.Config{Rate: 20}).run(t)
+		must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), len(all)))
+		if took := time.Since(began); took < time.Second { // 20 steps of a twentieth
+			t.Errorf("%d at 20 a second took %v", len(all), took)
+		}
+		for _, c := range all {
+			waitFor(t, "refreshed", func() bool { return b.connection(t, c.ID).Generation > 1 })
+		}
+		if n := b.sandbox.TimeLog().Reuses(); n != 0 {
+			t.Errorf("%d reuses", n)
+		}
+	})
+}
+
 // A host that takes all its slots does not keep the others waiting.
 func TestSlowHostHoldsUpNobodyElse(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
