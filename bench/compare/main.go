@@ -38,6 +38,7 @@ type bench struct {
 	rate      int
 	rows      int
 	many      int
+	due       int
 	strict    bool
 	pin       bool
 	profile   string
@@ -60,6 +61,7 @@ func readBench(args []string) (*bench, error) {
 	fs.IntVar(&b.rate, "rate", 0, "requests a second where times are measured; 0 is half of what the slower one can")
 	fs.IntVar(&b.rows, "rows", 1000, "connections in the table")
 	fs.IntVar(&b.many, "many", 0, "also compare with so many connections in the table, as in 1000000; memory and start are measured there")
+	fs.IntVar(&b.due, "due", 0, "also with so many connections refreshed ahead of time in every ten seconds of load, as in 200")
 	fs.BoolVar(&b.strict, "strict", false, "also with one audit entry a read, written before the answer")
 	fs.BoolVar(&b.pin, "pin", true, "servers and database on core "+serverCore+", the load on core "+loadCore)
 	fs.StringVar(&b.profile, "profile", "", "directory for CPU profiles of the broker under load")
@@ -189,6 +191,11 @@ func (b *bench) onDatabase(ctx context.Context, kind string) (err error) {
 			return err
 		}
 	}
+	if b.due > 0 {
+		if err := b.withDue(ctx, kind); err != nil {
+			return err
+		}
+	}
 	if b.many > 0 {
 		return b.withMany(ctx, kind, broker)
 	}
@@ -213,7 +220,7 @@ func (b *bench) prepare(ctx context.Context, kind string, rows int, strict bool)
 func (b *bench) startBroker(ctx context.Context, w *world, name string) (*target, error) {
 	env := []string{
 		"CLAVIGER_LISTEN=127.0.0.1:0", "CLAVIGER_DATA_DIR=" + w.dir, "CLAVIGER_LOG_FORMAT=json",
-		"CLAVIGER_KEYSET=" + w.keyset.Reveal(),
+		"CLAVIGER_KEYSET=" + w.keyset.Reveal(), "CLAVIGER_OUTBOUND_ALLOW=127.0.0.0/8",
 	}
 	if w.url != "" {
 		env = append(env, "CLAVIGER_DATABASE_URL="+w.url)

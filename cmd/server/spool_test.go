@@ -116,6 +116,9 @@ func TestSpoolThatCannotBeMade(t *testing.T) {
 		if status != http.StatusServiceUnavailable || !strings.Contains(body, readyWithoutSpool) || strings.Contains(body, inTheWay) {
 			t.Errorf("ready: %d %s", status, body)
 		}
+		if err := p.stop(); err != nil { // lines of requests gather for a moment
+			t.Fatal(err)
+		}
 		wantWords(t, "log", p.stderr.String(), "a renewed credential could be lost", "not a directory", `"check":"spool"`)
 		wantWords(t, "doctor", spoolLine(t, env), "FAULT spool", "cannot be written", "not a directory", "→ see to it that")
 	})
