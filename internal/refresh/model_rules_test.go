@@ -14,15 +14,15 @@ import (
 // What a lease is worth, as docs/refresh.md has it. They are written down here a
 // second time on purpose.
 const (
-	modelLease    = 30 * time.Second
+	modelLease    = 25 * time.Second
 	modelBeat     = 5 * time.Second
 	modelDeadline = 50 * time.Second
 	// modelLost is how long a process has to be away to lose a lease that it
 	// keeps by heartbeat.
 	modelLost = modelLease - modelBeat
 	// modelHealed is how soon after the last fault a connection has to work
-	// again: a lease, and the longest back-off.
-	modelHealed = modelLease + time.Minute
+	// again: a lease with the grace after it, and the longest back-off.
+	modelHealed = modelLease + modelBeat + time.Minute
 )
 
 // modelClaim is a lease, in the judge's own books.
@@ -180,10 +180,9 @@ const (
 	windowKilled     modelWindow = "killed"
 	windowStopped    modelWindow = "stopped for longer than its lease"
 	windowUnanswered modelWindow = "left without an answer"
-	// The two where the token was received, and could not be saved before the
-	// lease had ended.
-	windowDown   modelWindow = "the database away for longer than a lease"
-	windowCutOff modelWindow = "cut off from it for longer than a lease"
+	// windowCutOff is where the token was received, and nothing could be heard of
+	// it: the database was away for this process alone.
+	windowCutOff modelWindow = "cut off for longer than its lease"
 )
 
 // outcomeLost says why what came of a call could not be known when next was
@@ -200,8 +199,6 @@ func (w *modelWorld) outcomeLost(call *modelCall, next *modelClaim) modelWindow 
 		return windowStopped
 	case w.unanswered(call):
 		return windowUnanswered
-	case c.by.hadTrouble(longDown):
-		return windowDown
 	case c.by.hadTrouble(cutOff):
 		return windowCutOff
 	}
@@ -272,6 +269,7 @@ func (w *modelWorld) checkReading(p *modelProcess, r *modelReading, at time.Time
 	}
 	n := tokenNumber(r.token())
 	t, ok := w.provider.book(n)
+	known := w.knownEnded(n, version)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -279,7 +277,7 @@ func (w *modelWorld) checkReading(p *modelProcess, r *modelReading, at time.Time
 		w.violate(ruleServed, "%s serves %q, which nobody made", p.name, r.token())
 	case !t.ends.After(at):
 		w.violate(ruleServed, "%s serves a%d, which has expired", p.name, n)
-	case !t.ended.IsZero() && w.knownEnded(n, version):
+	case !t.ended.IsZero() && known:
 		w.violate(ruleServed, "%s serves a%d, which the provider has ended", p.name, n)
 	}
 }

@@ -92,6 +92,11 @@ func (l *modelLink) Environment(ctx context.Context, id string) (env *vault.Envi
 	return env, err
 }
 
+// Environments is asked for at the start, before anything is served.
+func (l *modelLink) Environments(context.Context) ([]vault.Environment, error) {
+	return []vault.Environment{*l.db.environment}, nil
+}
+
 func (l *modelLink) EnvironmentByName(context.Context, string) (*vault.Environment, error) {
 	return nil, vault.ErrNotFound
 }

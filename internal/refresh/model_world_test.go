@@ -191,6 +191,7 @@ func (w *modelWorld) boot(name string) *modelProcess {
 		Store: &modelLink{db: w.db, p: p}, Keyset: w.base.keyset,
 		CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke, Log: slog.New(slog.DiscardHandler),
 	})
+	must(w.t, p.vault.WarmKeysets(w.ctx))
 	var spool *refresh.Spool
 	if w.dir != "" {
 		p.spool = filepath.Join(w.dir, name)

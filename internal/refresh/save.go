@@ -111,7 +111,7 @@ func (e *Engine) keep(ctx context.Context, caller vault.Caller, u *vault.Unsaved
 	default:
 		e.log.Error("the database did not take a renewed credential", "connection", id, "error", err)
 	}
-	if !more {
+	if !more || outcome == vault.SaveHeld { // then there is nothing that could follow
 		e.unsaved.put(u)
 	}
 	switch err := e.aside(u); {
