@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"time"
 
 	"github.com/claviger/claviger/internal/store"
@@ -24,9 +24,14 @@ func (b *bench) withDue(ctx context.Context, kind string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	provider := httptest.NewServer(http.HandlerFunc(grant))
-	defer provider.Close()
-	if err := w.seedDue(ctx, provider.URL, b.due); err != nil {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	provider := &http.Server{Handler: http.HandlerFunc(grant), ReadHeaderTimeout: time.Minute}
+	go func() { _ = provider.Serve(ln) }() // until it is closed
+	defer func() { err = errors.Join(err, provider.Close()) }()
+	if err := w.seedDue(ctx, "http://"+ln.Addr().String(), b.due); err != nil {
 		return fmt.Errorf("importing what is to be due: %w", err)
 	}
 	broker, err := b.startBroker(ctx, w, "due")
