@@ -226,10 +226,10 @@ func (c *Client) do(ctx context.Context, req *http.Request, limit int64, o call)
 		// left its buffer, and RoundTrip does not return before the writing
 		// has ended; HTTP/2 promises neither.
 		sent := wroteHeaders.Load() || repeatable && gotConn.Load()
-		if g := held.Load(); g != nil && g.late.Load() {
-			// Whichever of reading and writing net/http was told of first.
+		if g := held.Load(); g != nil && g.late.Load() && !g.begun.Load() {
+			sent = false // it stayed in that buffer
+			// net/http may have heard of it from the reading side first.
 			err = fmt.Errorf("%w: %w", errLate, err)
-			sent = sent && g.begun.Load() // else it stayed in that buffer
 		}
 		return nil, classify(ctx, req, err, gotConn.Load(), sent)
 	}
