@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"modernc.org/sqlite"
 
 	"github.com/claviger/claviger/internal/sandbox"
 )
@@ -225,6 +226,9 @@ func (n *nemesis) terminateBackends(ctx context.Context) error {
 	return err
 }
 
+// sqliteBusy is SQLITE_BUSY, https://www.sqlite.org/rescode.html
+const sqliteBusy = 5
+
 // lock takes SQLite's one write lock.
 func (n *nemesis) lock(ctx context.Context) (unlock func() error, err error) {
 	ctx = context.WithoutCancel(ctx)
@@ -235,6 +239,10 @@ func (n *nemesis) lock(ctx context.Context) (unlock func() error, err error) {
 	conn, err := db.Conn(ctx)
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	}
+	var busy *sqlite.Error
+	if errors.As(err, &busy) && busy.Code()&0xff == sqliteBusy { // by a broker that stands still
+		return db.Close, nil
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", filepath.Base(n.database), err), db.Close())

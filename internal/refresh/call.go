@@ -243,9 +243,21 @@ func (e *Engine) spare(ctx context.Context, caller vault.Caller, r *vault.Renewa
 func (e *Engine) condemn(ctx context.Context, caller vault.Caller, r *vault.Renewal, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
-	condemned, err := e.vault.CondemnRenewal(ctx, caller, r, reason)
-	if err != nil {
-		return err
+	var condemned bool
+	var err error
+	for wait := shortestLook; ; wait = min(2*wait, time.Second) {
+		// As long as nobody knows that it is spent, somebody will send it again.
+		trying, stop := context.WithTimeout(ctx, tryTime)
+		condemned, err = e.vault.CondemnRenewal(trying, caller, r, reason)
+		stop()
+		if err == nil {
+			break
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
+		}
 	}
 	if !condemned {
 		return nil // the generation moved: the caller reads it
