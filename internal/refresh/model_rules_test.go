@@ -2,12 +2,14 @@ package refresh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -265,6 +267,11 @@ func (w *modelWorld) condemned(p *modelProcess, row *vault.ConnectionRow) {
 func (w *modelWorld) checkReading(p *modelProcess, r *modelReading, at time.Time, version int) {
 	w.note(p.name, "answers "+r.String())
 	if r.err != nil {
+		if _, ok := fault.As(r.err); !ok && !errors.Is(r.err, errModelRefused) && p.away(w.began) < aMoment {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.violate(ruleServed, "%s answers what is for nobody's eyes: %v", p.name, r.err)
+		}
 		return
 	}
 	n := tokenNumber(r.token())

@@ -26,7 +26,7 @@ const (
 	modelResolve   = "http://127.0.0.1:7/resolve"
 	modelRoot      = "http://127.0.0.1:7/api"
 	modelKey       = "model"
-	liveAtTheStart = 45 * time.Second
+	liveAtTheStart = 36 * time.Second // a second more than gapLease: then B's patience outlives it
 )
 
 // modelBase is what all runs of a kind begin with. Every bubble begins at the
