@@ -20,7 +20,8 @@ type Renewal struct {
 	// the answer to that call was lost.
 	Uncertain bool
 
-	epoch int64
+	epoch   int64
+	rescued bool
 }
 
 // ClaimRenewal takes the lease of a connection at this generation for ttl. It
@@ -94,6 +95,7 @@ func (v *Vault) fingerprint(ctx context.Context, c *Connection, generation int64
 func (r *Renewal) Rescued(u *Unsaved) {
 	r.Connection.Generation++
 	r.Credential, r.Uncertain = u.credential, false
+	r.rescued = true
 }
 
 // ExtendRenewal makes the lease last ttl from now; false means that it is lost.
@@ -165,7 +167,7 @@ func (v *Vault) AbandonRenewal(ctx context.Context, caller Caller, r *Renewal, s
 
 // CondemnRenewal ends the lease and condemns the connection of r.
 func (v *Vault) CondemnRenewal(ctx context.Context, caller Caller, r *Renewal, reason string) (bool, error) {
-	condemned, err := v.Condemn(ctx, caller, r.Connection, reason)
+	condemned, err := v.condemn(ctx, caller, r.Connection, r.epoch, reason)
 	if err != nil {
 		return false, err
 	}
@@ -192,13 +194,19 @@ func (v *Vault) RenewalState(ctx context.Context, caller Caller, id string) (Con
 // Condemn says that the end user has to link again, if the connection is still
 // of this generation, and reports whether it was.
 func (v *Vault) Condemn(ctx context.Context, caller Caller, c Connection, reason string) (bool, error) {
+	return v.condemn(ctx, caller, c, 0, reason)
+}
+
+// condemn asks for the lease of that epoch to be the newest, unless it is 0:
+// who has lost it was told what is old.
+func (v *Vault) condemn(ctx context.Context, caller Caller, c Connection, epoch int64, reason string) (bool, error) {
 	var condemned bool
 	err := v.store.Update(ctx, func(tx Tx) error {
 		row, err := tx.LockConnection(ctx, caller.EnvironmentID, c.ID)
 		if err != nil {
 			return missing(err, "connection")
 		}
-		condemned = row.Status == StatusActive && row.Generation == c.Generation
+		condemned = row.Status == StatusActive && row.Generation == c.Generation && (epoch == 0 || row.Lease.Epoch == epoch)
 		if !condemned {
 			return nil
 		}

@@ -22,6 +22,7 @@ type Unsaved struct {
 	action      Action
 	change      CredentialChange
 	held        bool // another API root was named, and not followed
+	rescued     bool // its refresh token is in the database already
 	integration Integration
 	credential  Credential
 	answer      Answer
@@ -76,6 +77,7 @@ func (v *Vault) PrepareRescue(ctx context.Context, r *Renewal, g Grant) (*Unsave
 	u, err := v.prepare(ctx, r, g, ActionRefreshRescued)
 	if err == nil {
 		u.change.KeepLease = true
+		u.change.DueAt = v.now() // should nobody live to do the rest
 	}
 	return u, err
 }
@@ -90,7 +92,7 @@ func (v *Vault) prepare(ctx context.Context, r *Renewal, g Grant, action Action)
 		return nil, err
 	}
 	return &Unsaved{
-		Connection: r.Connection, ExpiresAt: g.ExpiresAt, epoch: r.epoch, action: action, change: ch, held: g.HeldBaseURL != "",
+		Connection: r.Connection, ExpiresAt: g.ExpiresAt, epoch: r.epoch, action: action, change: ch, held: g.HeldBaseURL != "", rescued: r.rescued,
 		integration: r.Integration, credential: g.Credential, answer: Answer{rendered},
 	}, nil
 }
@@ -136,7 +138,11 @@ func (v *Vault) saveLate(ctx context.Context, tx Tx, caller Caller, u *Unsaved) 
 		return SaveDone, nil
 	case row.Generation != c.Generation:
 		return SaveMoved, nil
-	case row.Lease.Held && row.Lease.Epoch != u.epoch:
+	case u.rescued:
+		// Only headers would be lost. Whoever has had the lease since may have spent
+		// the refresh token that was saved: what that came to counts.
+		return SaveMoved, nil
+	case row.Status == StatusActive && row.Lease.Held && row.Lease.Epoch != u.epoch:
 		return SaveHeld, nil
 	case row.Status != StatusActive && row.StatusReason != ReasonOutcomeLost && u.action != ActionRefreshRescued:
 		return SaveMoved, nil
@@ -213,6 +219,7 @@ type spooled struct {
 	Action     Action           `json:"action"`
 	Change     CredentialChange `json:"change"`
 	Held       bool             `json:"held"`
+	Rescued    bool             `json:"rescued"`
 	Message    message          `json:"message"`
 }
 
@@ -224,7 +231,7 @@ func unsavedPlace() place { return place{table: "spool", purpose: purposeUnsaved
 // keyset is told apart without a database.
 func (v *Vault) SealUnsaved(u *Unsaved) ([]byte, error) {
 	plain, err := json.Marshal(spooled{ //nolint:musttag // what is in it goes by the names of Go: only this program reads it
-		Connection: u.Connection, ExpiresAt: u.ExpiresAt, Epoch: u.epoch, Action: u.action, Change: u.change, Held: u.held,
+		Connection: u.Connection, ExpiresAt: u.ExpiresAt, Epoch: u.epoch, Action: u.action, Change: u.change, Held: u.held, Rescued: u.rescued,
 		Message: newMessage(u.integration, u.credential),
 	})
 	if err != nil {
@@ -246,7 +253,7 @@ func (v *Vault) OpenUnsaved(sealed []byte) (*Unsaved, error) {
 	}
 	doc.Change.KeepLease = false // its renewal has ended
 	return &Unsaved{
-		Connection: doc.Connection, ExpiresAt: doc.ExpiresAt, epoch: doc.Epoch, action: doc.Action, change: doc.Change, held: doc.Held,
+		Connection: doc.Connection, ExpiresAt: doc.ExpiresAt, epoch: doc.Epoch, action: doc.Action, change: doc.Change, held: doc.Held, rescued: doc.Rescued,
 		integration: doc.Message.integration(doc.Connection.EnvironmentID), credential: doc.Message.credential(),
 	}, nil
 }
