@@ -35,6 +35,10 @@ func TestVerdict(t *testing.T) {
 		c.Fault, c.Delivered = fault, false
 		return c
 	}
+	failing := func(c sandbox.RefreshCall) sandbox.RefreshCall {
+		c.Fault, c.Status = status500After, 500
+		return c
+	}
 	kill := func(broker int, from, done float64) deed {
 		return deed{what: killBroker, broker: broker, from: at(from), done: at(done), to: at(done + 3)}
 	}
@@ -66,6 +70,11 @@ func TestVerdict(t *testing.T) {
 			name:  "and once more",
 			calls: calls(lost(spent(call("1", 1, 0, 0.1)), cutHalfWay), reused(call("2", 1, 40, 40.1)), reused(call("2", 1, 50, 50.1))), ending: condemned, family: revoked,
 			reuses: map[string]int{cutHalfWay: 1, avoidable: 1}, finds: []string{"token 1 was spent"},
+		},
+		{
+			name:  "a 500 in place of the refusal tells nobody anything",
+			calls: calls(lost(spent(call("1", 1, 0, 0.1)), cutHalfWay), failing(reused(call("2", 1, 40, 40.1))), reused(call("2", 1, 50, 50.1))), ending: condemned, family: revoked,
+			reuses: map[string]int{cutHalfWay: 2},
 		},
 		{
 			name:  "a fault that strikes before the work is no excuse",

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -151,6 +152,8 @@ func orAvoidable(why string) string {
 func (tr *trial) lost(c sandbox.RefreshCall) string {
 	switch {
 	case !c.Delivered && slices.Contains([]string{status500After, hangAfter, cutHalfWay}, c.Fault):
+		return c.Fault
+	case c.Fault == status500After && c.Status >= http.StatusInternalServerError: // in place of a refusal, too
 		return c.Fault
 	case tr.absent(c) != "":
 		what, _, _ := strings.Cut(tr.absent(c), ",")
