@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	p := pace.Plan{
 		Workers: j.workers, Rate: j.rate, Length: j.warmup,
-		Dial: func() (pace.Asker, error) { return &asker{ctx, &j, client}, nil },
+		Dial: func() (pace.Asker, error) { return &asker{&j, client}, nil },
 	}
 	if _, err := pace.Run(ctx, p); err != nil {
 		return err
@@ -95,14 +95,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // asker asks by way of net/http: a broker may be behind TLS.
 type asker struct {
-	ctx    context.Context //nolint:containedctx // of the run, which is as long as the asker lives
 	job    *job
 	client *http.Client
 }
 
-func (a *asker) Ask(n int64) (bool, error) {
+func (a *asker) Ask(ctx context.Context, n int64) (bool, error) {
 	id := a.job.connections[int(n)%len(a.job.connections)]
-	req, err := http.NewRequestWithContext(a.ctx, http.MethodGet, a.job.url+"/v1/connections/"+id+"/headers", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.job.url+"/v1/connections/"+id+"/headers", http.NoBody)
 	if err != nil {
 		return false, err
 	}

@@ -18,8 +18,8 @@ import (
 // ask is an asker made of a function.
 type ask func(n int64) (bool, error)
 
-func (a ask) Ask(n int64) (bool, error) { return a(n) }
-func (ask) Close() error                { return nil }
+func (a ask) Ask(_ context.Context, n int64) (bool, error) { return a(n) }
+func (ask) Close() error                                   { return nil }
 
 func plan(workers, rate int, length time.Duration, a ask) pace.Plan {
 	return pace.Plan{Workers: workers, Rate: rate, Length: length, Dial: func() (pace.Asker, error) { return a, nil }}
@@ -114,7 +114,7 @@ func TestWire(t *testing.T) {
 	for path, want := range map[string]bool{"/": true, "/no": false} {
 		a := dial(path)
 		for n := range int64(3) {
-			if ok, err := a.Ask(n); ok != want || err != nil {
+			if ok, err := a.Ask(t.Context(), n); ok != want || err != nil {
 				t.Errorf("%s: %t, %v", path, ok, err)
 			}
 		}
@@ -122,7 +122,7 @@ func TestWire(t *testing.T) {
 	if n := asked.Load(); n != 6 {
 		t.Errorf("%d requests arrived", n)
 	}
-	if _, err := dial("/chunks").Ask(0); err == nil {
+	if _, err := dial("/chunks").Ask(t.Context(), 0); err == nil {
 		t.Error("an answer of unknown length was taken")
 	}
 	if _, err := pace.Dial(t.Context(), net.JoinHostPort("127.0.0.1", "1"), nil); err == nil {

@@ -15,7 +15,7 @@ import (
 type Asker interface {
 	// Ask sends request number n and waits for its whole answer; ok says that
 	// it was a 200. An error ends the run.
-	Ask(n int64) (ok bool, err error)
+	Ask(ctx context.Context, n int64) (ok bool, err error)
 	Close() error
 }
 
@@ -101,7 +101,7 @@ func (r *run) work(ctx context.Context, a Asker) {
 			break
 		}
 		var ok bool
-		ok, err = a.Ask(n)
+		ok, err = a.Ask(ctx, n)
 		_ = times.RecordValue(min(time.Since(due).Microseconds(), longest))
 		if !ok {
 			r.failed.Add(1)

@@ -36,7 +36,7 @@ func Dial(ctx context.Context, address string, request func(n int64) []byte) (As
 
 func (w *wire) Close() error { return w.conn.Close() }
 
-func (w *wire) Ask(n int64) (bool, error) {
+func (w *wire) Ask(_ context.Context, n int64) (bool, error) {
 	if err := w.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return false, err
 	}

@@ -1,7 +1,6 @@
 package refresh_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"slices"
@@ -78,13 +77,12 @@ func (p *modelPlan) run(t *testing.T) (r modelRun) {
 		dir = t.TempDir()
 	}
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(context.Background())
-		w := newModelWorld(t, ctx, p.base, p.first, dir)
+		w := newModelWorld(t, p.base, p.first, dir)
 		r = p.play(w)
 		if r.verdict != "" {
 			t.Errorf("%s\n%s\n%s", p, r.verdict, w.story())
 		}
-		w.end(cancel)
+		w.end()
 		<-time.After(longEnough) // time stands still when this returns
 	})
 	return r

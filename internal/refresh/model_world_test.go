@@ -144,7 +144,6 @@ func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("12
 type modelWorld struct {
 	t        *testing.T
 	base     *modelBase
-	ctx      context.Context //nolint:containedctx // it lasts as long as the world does
 	began    time.Time
 	db       *modelDatabase
 	provider *modelProvider
@@ -172,8 +171,8 @@ type modelNote struct {
 	who, what string
 }
 
-func newModelWorld(t *testing.T, ctx context.Context, base *modelBase, first modelAnswer, dir string) *modelWorld {
-	w := &modelWorld{t: t, base: base, ctx: ctx, began: time.Now(), dir: dir, listening: map[*modelProcess]func(string){}, windows: map[modelWindow]int{}, blobs: map[string]bool{}}
+func newModelWorld(t *testing.T, base *modelBase, first modelAnswer, dir string) *modelWorld {
+	w := &modelWorld{t: t, base: base, began: time.Now(), dir: dir, listening: map[*modelProcess]func(string){}, windows: map[modelWindow]int{}, blobs: map[string]bool{}}
 	w.db = base.filled.clone(w)
 	w.provider = &modelProvider{
 		world: w, reuse: base.kind.reuse, kills: base.kind.rescues, first: first,
@@ -191,7 +190,7 @@ func (w *modelWorld) boot(name string) *modelProcess {
 		Store: &modelLink{db: w.db, p: p}, Keyset: w.base.keyset,
 		CheckIntegration: service.CheckIntegration, TellProvider: service.Revoke, Log: slog.New(slog.DiscardHandler),
 	})
-	must(w.t, p.vault.WarmKeysets(w.ctx))
+	must(w.t, p.vault.WarmKeysets(w.t.Context()))
 	var spool *refresh.Spool
 	if w.dir != "" {
 		p.spool = filepath.Join(w.dir, name)
@@ -208,7 +207,7 @@ func (w *modelWorld) boot(name string) *modelProcess {
 	w.mu.Lock()
 	w.processes = append(w.processes, p)
 	w.mu.Unlock()
-	ctx, cancel := context.WithCancel(w.ctx)
+	ctx, cancel := context.WithCancel(w.t.Context())
 	p.rest = cancel
 	go func() {
 		p.engine.Replay(ctx)
@@ -254,11 +253,11 @@ func (w *modelWorld) hangUpAtTheEnd(wires ...net.Conn) {
 }
 
 // end lets everything fall apart. Nothing that happens from here on counts.
-func (w *modelWorld) end(cancel func()) {
-	cancel()
+func (w *modelWorld) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.processes {
+		p.rest()
 		p.end()
 	}
 	for _, c := range w.wires {
