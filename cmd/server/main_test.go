@@ -236,22 +236,7 @@ func TestKeyCommands(t *testing.T) {
 		if err := start(t, env).stop(); err != nil {
 			t.Fatal(err)
 		}
-		keysets := func() []vault.KeyInfo {
-			t.Helper()
-			doc := env["CLAVIGER_KEYSET"]
-			if doc == "" {
-				b, err := os.ReadFile(filepath.Join(env["CLAVIGER_DATA_DIR"], "keyset.json"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				doc = string(b)
-			}
-			k, err := vault.ParseKeyset(vault.NewSecret(doc))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return k.Keys()
-		}
+		keysets := func() []vault.KeyInfo { return keysetOf(t, env).Keys() }
 		take := func(stdout string) { // from a variable, it is the operator who keeps it
 			if env["CLAVIGER_KEYSET"] != "" {
 				env["CLAVIGER_KEYSET"] = strings.TrimSpace(stdout)

@@ -134,21 +134,7 @@ func TestRescueAsideAndAnotherAccount(t *testing.T) {
 // replica comes first; it gives the one that has the new token a moment.
 func TestOutageLongerThanTheLease(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
-		s := &shaky{Store: b.db.Open(t)}
-		r := b.openWith(t, s, refresh.Config{Spool: b.openSpool(t, t.TempDir())})
-		c := b.linkTimeLog(t)
-		b.clock.pass(2 * time.Hour)
-		release := make(chan struct{})
-		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Withhold(release))
-		read := make(chan error, 1)
-		go func() {
-			_, err := r.Headers(t.Context(), b.key, c.ID, minute)
-			read <- err
-		}()
-		must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), 1))
-		s.down.Store(true)
-		close(release)
-		must(t, <-read)
+		r, s, c := b.spooled(t, b.openSpool(t, t.TempDir()))
 		if _, err := b.db.Raw(t).ExecContext(t.Context(), `UPDATE connections SET lease_until = 1 WHERE lease_until IS NOT NULL`); err != nil {
 			t.Fatal(err)
 		}

@@ -138,6 +138,28 @@ func TestDatabaseRefusesTheSave(t *testing.T) {
 	})
 }
 
+// spooled is a replica whose database went away while the provider answered, and
+// the connection whose new credential is on disk since.
+func (b *bench) spooled(t *testing.T, spool *refresh.Spool) (replica, *shaky, vault.Connection) {
+	t.Helper()
+	store := &shaky{Store: b.db.Open(t)}
+	r := b.openWith(t, store, refresh.Config{Spool: spool})
+	c := b.linkTimeLog(t)
+	b.clock.pass(2 * time.Hour)
+	release := make(chan struct{})
+	b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Withhold(release))
+	read := make(chan error, 1)
+	go func() {
+		_, err := r.Headers(t.Context(), b.key, c.ID, minute)
+		read <- err
+	}()
+	must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), 1))
+	store.down.Store(true)
+	close(release)
+	must(t, <-read)
+	return r, store, c
+}
+
 // waitFor polls for what happens in another goroutine.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -156,22 +178,8 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 // A connection that was revoked while its new credential was on disk is gone.
 func TestSpooledAndRevoked(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
-		store := &shaky{Store: b.db.Open(t)}
 		spool := b.openSpool(t, t.TempDir())
-		r := b.openWith(t, store, refresh.Config{Spool: spool})
-		c := b.linkTimeLog(t)
-		b.clock.pass(2 * time.Hour)
-		release := make(chan struct{})
-		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Withhold(release))
-		read := make(chan error, 1)
-		go func() {
-			_, err := r.Headers(t.Context(), b.key, c.ID, minute)
-			read <- err
-		}()
-		must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), 1))
-		store.down.Store(true)
-		close(release)
-		must(t, <-read)
+		r, store, c := b.spooled(t, spool)
 		_, err := b.other.vault.Revoke(t.Context(), b.caller, c.ID)
 		must(t, err)
 		store.down.Store(false)
