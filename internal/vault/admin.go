@@ -27,7 +27,7 @@ func (v *Vault) SignIn(ctx context.Context, key Secret) (Caller, AdminSession, e
 	if err != nil {
 		return Caller{}, AdminSession{}, err
 	}
-	caller.Kind = CallerAdmin
+	caller.Kind, caller.AuthenticatedAt = CallerAdmin, v.now()
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return Caller{}, AdminSession{}, err
 	}
@@ -55,7 +55,7 @@ func (v *Vault) ResumeAdmin(ctx context.Context, s AdminSession) (Caller, error)
 	if err != nil {
 		return Caller{}, err
 	}
-	caller.Kind = CallerAdmin
+	caller.Kind, caller.AuthenticatedAt = CallerAdmin, s.Since
 	over, err := v.signedOut(ctx, s)
 	if err != nil {
 		return Caller{}, err

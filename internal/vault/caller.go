@@ -35,7 +35,15 @@ const (
 	ScopeAuditRead          Scope = "audit:read"
 )
 
-// AllScopes lists every scope, in the order in which people read them.
+// The scopes that only a [Role] has: no API key is given one.
+const (
+	ScopeConnectionsRefresh Scope = "connections:refresh"
+	ScopeAPIKeysRead        Scope = "api_keys:read"
+	ScopeAdminsWrite        Scope = "admins:write"
+	ScopeEnvironmentsWrite  Scope = "environments:write"
+)
+
+// AllScopes lists every scope that an API key can have, in the order in which people read them.
 func AllScopes() []Scope {
 	return []Scope{
 		ScopeProvidersRead, ScopeIntegrationsRead, ScopeIntegrationsWrite, ScopeConnectWrite,
@@ -54,6 +62,9 @@ type Caller struct {
 	ID            string
 	EnvironmentID string
 	Scopes        []Scope
+	// AuthenticatedAt is when an admin last proved who they are; zero for all
+	// other callers.
+	AuthenticatedAt time.Time
 }
 
 // May reports whether the caller has the scope. The system may do everything
