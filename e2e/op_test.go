@@ -13,13 +13,15 @@ import (
 )
 
 // openIDProvider is a running op/server.mjs: npm's oidc-provider, dressed as
-// TimeLog's login. Its one client needs PKCE and authenticates by form
-// parameters.
+// TimeLog's login and as a company's. Clients need PKCE; TimeLog's authenticates
+// by form parameters, the one for admins by HTTP Basic.
 type openIDProvider struct {
 	*process
-	issuer       string
-	clientID     string
-	clientSecret string
+	issuer            string
+	clientID          string
+	clientSecret      string
+	adminClientID     string
+	adminClientSecret string
 }
 
 // opSettings are what the provider lets a test change, before and while it runs.
@@ -32,6 +34,11 @@ type opSettings struct {
 	AutoLogin string `json:"auto_login,omitempty"`
 	// TenantURL is what ResolveUri answers.
 	TenantURL string `json:"tenant_url,omitempty"`
+	// AdminRedirectURIs and AdminLogoutURI are those of the client for admins.
+	AdminRedirectURIs []string `json:"admin_redirect_uris,omitempty"`
+	AdminLogoutURI    string   `json:"admin_logout_uri,omitempty"`
+	// Groups are the groups that each account is in.
+	Groups map[string][]string `json:"groups,omitempty"`
 }
 
 // opEvent is something that happened in the provider, by oidc-provider's name
@@ -58,11 +65,14 @@ func startOpenIDProvider(t *testing.T, settings opSettings) *openIDProvider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &openIDProvider{clientID: "claviger-e2e", clientSecret: "op-secret-Vb7kQw2ZrT9xLm4N"}
+	op := &openIDProvider{clientID: "claviger-e2e", clientSecret: "op-secret-Vb7kQw2ZrT9xLm4N",
+		adminClientID: "claviger-admin", adminClientSecret: "op-admin-Hq3nXz8CvJ5tWd2P"}
 	cmd := exec.Command(node, "server.mjs")
 	cmd.Dir = "op"
 	cmd.Env = append(os.Environ(),
-		"OP_CLIENT_ID="+op.clientID, "OP_CLIENT_SECRET="+op.clientSecret, "OP_PORT="+strconv.Itoa(port))
+		"OP_CLIENT_ID="+op.clientID, "OP_CLIENT_SECRET="+op.clientSecret,
+		"OP_ADMIN_CLIENT_ID="+op.adminClientID, "OP_ADMIN_CLIENT_SECRET="+op.adminClientSecret,
+		"OP_PORT="+strconv.Itoa(port))
 	// It ends when this pipe does, also if the test run is killed.
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

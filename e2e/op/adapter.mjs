@@ -3,11 +3,11 @@
 // that can change while it runs.
 
 const models = new Map();
-let client;
+const clients = new Map();
 
-// setClient replaces the one client.
+// setClient adds a client or replaces it.
 export function setClient(metadata) {
-  client = metadata;
+  clients.set(metadata.client_id, metadata);
 }
 
 export class Adapter {
@@ -23,7 +23,7 @@ export class Adapter {
   }
 
   async find(id) {
-    if (this.model === 'Client') return id === client?.client_id ? client : undefined;
+    if (this.model === 'Client') return clients.get(id);
     const entry = this.entries.get(id);
     if (entry && entry.expires <= Date.now()) {
       this.entries.delete(id);

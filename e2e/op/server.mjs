@@ -3,8 +3,12 @@
 // GET /api/ResolveUri beside it. The end-to-end tests start it; see
 // ../op_test.go. It is not ours on purpose: what it accepts, others accept.
 //
-// Settings come from the environment: OP_CLIENT_ID, OP_CLIENT_SECRET, and
-// optionally OP_PORT (0: a free one), OP_REDIRECT_URIS (separated by spaces),
+// It is a company's login as well: its second client signs admins in, by the
+// plain code flow, with groups as a claim of the userinfo endpoint and
+// back-channel logout.
+//
+// Settings come from the environment: OP_CLIENT_ID, OP_CLIENT_SECRET,
+// OP_ADMIN_CLIENT_ID and OP_ADMIN_CLIENT_SECRET, and optionally OP_PORT (0: a free one), OP_REDIRECT_URIS (separated by spaces),
 // OP_CLIENT_AUTH, OP_ACCESS_TOKEN_TTL (seconds), OP_AUTO_LOGIN (an account that
 // is signed in without asking). When it is ready it prints one line of JSON,
 // {"issuer": …}. It ends when its standard input does, so that it does not
@@ -20,7 +24,7 @@ import Provider from 'oidc-provider';
 
 import { Adapter, setClient } from './adapter.mjs';
 
-const scopes = ['openid', 'offline_access', 'tlp'];
+const scopes = ['openid', 'offline_access', 'tlp', 'profile', 'email', 'groups'];
 const tenant = '/soxdemo';
 
 const settings = {
@@ -28,6 +32,9 @@ const settings = {
   access_token_ttl: Number(process.env.OP_ACCESS_TOKEN_TTL ?? 3600),
   auto_login: process.env.OP_AUTO_LOGIN ?? '',
   tenant_url: '',
+  admin_redirect_uris: [],
+  admin_logout_uri: '',
+  groups: {}, // of each account
 };
 const events = [];
 
@@ -56,10 +63,10 @@ function required(name) {
   return value;
 }
 
-// applyClient (re)registers the one client. It is a native one because the
+// applyClients (re)registers the clients. The first is a native one because the
 // specification, and so the provider, lets no web client use the implicit half
 // of the hybrid flow with a redirect to plain http, and tests have no TLS.
-function applyClient() {
+function applyClients() {
   setClient({
     client_id: required('OP_CLIENT_ID'),
     client_secret: required('OP_CLIENT_SECRET'),
@@ -69,10 +76,21 @@ function applyClient() {
     redirect_uris: settings.redirect_uris,
     token_endpoint_auth_method: process.env.OP_CLIENT_AUTH ?? 'client_secret_post',
   });
+  setClient({
+    client_id: required('OP_ADMIN_CLIENT_ID'),
+    client_secret: required('OP_ADMIN_CLIENT_SECRET'),
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+    redirect_uris: settings.admin_redirect_uris,
+    ...settings.admin_logout_uri && {
+      backchannel_logout_uri: settings.admin_logout_uri,
+      backchannel_logout_session_required: true,
+    },
+  });
 }
 
 function serve(issuer) {
-  applyClient();
+  applyClients();
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const provider = new Provider(issuer, {
     adapter: Adapter,
@@ -82,8 +100,15 @@ function serve(issuer) {
     responseTypes: ['code id_token', 'code'],
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    findAccount: (_ctx, id) => ({ accountId: id, claims: () => claimsOf(id) }),
+    claims: {
+      openid: ['sub'],
+      profile: ['name'],
+      email: ['email', 'email_verified'],
+      groups: ['groups'],
+    },
     features: {
+      backchannelLogout: { enabled: true },
       devInteractions: { enabled: false },
       introspection: { enabled: true },
       revocation: { enabled: true },
@@ -132,6 +157,16 @@ function serve(issuer) {
       if (!res.headersSent) json(res, 500, { error: 'internal' });
     });
   });
+}
+
+function claimsOf(id) {
+  return {
+    sub: id,
+    name: id.charAt(0).toUpperCase() + id.slice(1),
+    email: `${id}@example.com`,
+    email_verified: true,
+    groups: settings.groups[id] ?? [],
+  };
 }
 
 // likeIdentityServer adds prompt=consent to authorization requests. OpenID
@@ -232,7 +267,7 @@ async function changeSettings(_provider, req, res) {
     }
   }
   Object.assign(settings, changes);
-  applyClient();
+  applyClients();
   return json(res, 200, settings);
 }
 
