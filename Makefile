@@ -44,6 +44,10 @@ e2e: ## the black box tests: the built binary, PostgreSQL, an OpenID provider, a
 torture: ## refreshing under faults for TORTURE (10m), with SEED (0: any)
 	go test -race -count=1 -timeout 0 -v -run '^TestTorture$$' ./e2e -torture.for $(TORTURE) -torture.seed $(SEED)
 
+.PHONY: screenshots
+screenshots: ## the pictures of the README, docs/screenshots, made anew
+	@scripts/screenshots
+
 .PHONY: lint
 lint: .tools/golangci-lint ## golangci-lint and the formatting
 	.tools/golangci-lint run ./...

@@ -169,7 +169,8 @@ func looks() map[string]look {
 }
 
 // inspect looks at the page as it is now, light and dark, on a desk and on a
-// phone: axe-core finds nothing, nothing sticks out, and pictures are kept. A
+// phone: axe-core finds nothing, nothing sticks out, nothing has jumped, the
+// keyboard gets everywhere and shows where it is, and pictures are kept. A
 // page that this run has inspected by this name before is looked at once, as
 // it stands.
 func (p *page) inspect(name string) {
@@ -187,8 +188,14 @@ func (p *page) inspect(name string) {
 		p.checkAxe()
 		return
 	}
+	for _, j := range p.jumps() {
+		p.t.Errorf("%s: jumps by %s", name, j)
+	}
 	for at, l := range looks() {
 		p.wear(l)
+		for _, u := range p.unseen() {
+			p.t.Errorf("%s, %s: %s", name, at, u)
+		}
 		for _, v := range p.axe() {
 			p.t.Errorf("%s, %s: %s", name, at, v)
 		}
