@@ -43,6 +43,7 @@ var actions = [...]struct {
 	{vault.ActionIntegrationCreated, "Integration created"},
 	{vault.ActionIntegrationUpdated, "Integration changed"},
 	{vault.ActionIntegrationDeleted, "Integration deleted"},
+	{vault.ActionIntegrationTested, "Integration tested"},
 	{vault.ActionAPIKeyCreated, "API key created"},
 	{vault.ActionAPIKeyUpdated, "API key changed"},
 	{vault.ActionAPIKeyRevoked, "API key revoked"},
@@ -108,6 +109,7 @@ var reasons = [...]struct{ word, sentence string }{
 	{vault.ReasonWrongEndUser, "The host application redeemed the result for another user."},
 	{vault.ReasonRevokedByCaller, "It was revoked on request."},
 	{vault.ReasonRevokedByEndUser, "The end user disconnected it."},
+	{vault.ReasonTestOver, "It was a test of the integration, which is over."},
 	{vault.ReasonBaseURLHeld, "The provider names another API root than before; the one from before is kept."},
 }
 

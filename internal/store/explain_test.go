@@ -43,6 +43,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"reconnects, counted":        {"parent_id"},
 			"reconnects, ended":          {"parent_id"},
 			"overdue connections":        {"pending_until"},
+			"ended tests":                {"created_at"},
 			"events":                     {"environment_id", "position"},
 		}
 		for what, run := range map[string]func() error{
@@ -75,6 +76,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"reconnects, ended":          func() error { return tx.EndReconnects(ctx, session.ID, "x") },
 			"connections of integration": func() error { _, err := shown.ConnectionsOf(ctx, env, w.in.ID); return err },
 			"overdue connections":        func() error { _, err := shown.PendingBefore(ctx, noon, 10); return err },
+			"ended tests":                func() error { _, err := shown.EndedTests(ctx, noon, 10); return err },
 			"save":                       func() error { _, err := tx.SaveCredential(ctx, row.ID, 9, 0, change("active")); return err },
 			"status":                     func() error { _, err := tx.SetStatus(ctx, row.ID, 9, "active", "", noon); return err },
 			"revocation":                 func() error { _, err := tx.Revoke(ctx, "con", "", noon); return err },

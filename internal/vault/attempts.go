@@ -103,7 +103,7 @@ func (v *Vault) AttachReply(ctx context.Context, integrationID string, state, re
 }
 
 func (v *Vault) refuseReply(ctx context.Context, in *IntegrationRow, at *AttemptRow, reason string) error {
-	e := v.entry(Caller{Kind: CallerEndUser, ID: "unknown", EnvironmentID: in.EnvironmentID}, ActionLinkFailed)
+	e := v.entry(Caller{Kind: CallerEndUser, ID: strangerID, EnvironmentID: in.EnvironmentID}, ActionLinkFailed)
 	e.Allowed, e.IntegrationID, e.Reason = false, in.ID, reason
 	if at != nil && at.EnvironmentID == in.EnvironmentID {
 		e.SessionID = at.SessionID

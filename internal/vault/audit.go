@@ -16,6 +16,7 @@ const (
 	ActionIntegrationCreated  Action = "integration.created"
 	ActionIntegrationUpdated  Action = "integration.updated"
 	ActionIntegrationDeleted  Action = "integration.deleted"
+	ActionIntegrationTested   Action = "integration.tested"
 	ActionSessionCreated      Action = "connect_session.created"
 	ActionSessionBound        Action = "connect_session.bound"
 	ActionSessionFailed       Action = "connect_session.failed"

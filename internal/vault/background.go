@@ -56,6 +56,7 @@ func (v *Vault) Tidy(ctx context.Context) error {
 func (v *Vault) clean(ctx context.Context) error {
 	return errors.Join(
 		v.reap(ctx),
+		v.clearTests(ctx),
 		v.WarmKeysets(ctx),
 		v.noteStrangers(ctx),
 		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepPast)),

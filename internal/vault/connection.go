@@ -31,6 +31,7 @@ const (
 	ReasonWrongEndUser     = "wrong_end_user"       // the host redeemed it for somebody else
 	ReasonRevokedByCaller  = "revoked_by_caller"    // revoked over REST, by an admin or with its integration
 	ReasonRevokedByEndUser = "revoked_by_end_user"  // the end user disconnected it on their own page
+	ReasonTestOver         = "test_over"            // an admin's test of the integration is over
 	ReasonBaseURLHeld      = "base_url_held"        // the provider names another API root than before; ours is kept
 )
 

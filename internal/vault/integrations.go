@@ -162,6 +162,18 @@ func (v *Vault) Integration(ctx context.Context, caller Caller, key string) (Int
 	return row.Integration, nil
 }
 
+// IntegrationByID is Integration by id.
+func (v *Vault) IntegrationByID(ctx context.Context, caller Caller, id string) (Integration, error) {
+	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
+		return Integration{}, err
+	}
+	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Integration{}, missing(err, "integration")
+	}
+	return row.Integration, nil
+}
+
 // Integrations lists them, without secrets.
 func (v *Vault) Integrations(ctx context.Context, caller Caller, page Page) ([]Integration, error) {
 	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {

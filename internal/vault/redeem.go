@@ -32,6 +32,8 @@ func (v *Vault) Redeem(ctx context.Context, caller Caller, sessionID string, res
 		e := v.entry(caller, ActionSessionRedeemed)
 		e.SessionID, e.ConnectionID = row.ID, row.ConnectionID
 		switch {
+		case row.Kind == SessionTest:
+			return fault.New(fault.Conflict, "This session is a test of an integration. Its connection is never active.")
 		case row.Status != SessionPending:
 			return fault.New(fault.Conflict, "There is nothing to redeem: the session is %s.", row.statusAt(v.now()))
 		case !v.now().Before(row.ResultExpiresAt):

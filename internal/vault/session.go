@@ -25,6 +25,8 @@ const (
 	// SessionManage shows an end user what they have linked, to reconnect and to
 	// disconnect. It links nothing by itself.
 	SessionManage SessionKind = "manage"
+	// SessionTest is an admin's, to try an integration out; see [Vault.BeginTest].
+	SessionTest SessionKind = "test"
 )
 
 // Completion says what makes a new connection active.

@@ -283,6 +283,7 @@ type Tx interface {
 // has it for SQLite and Postgres, and one conformance suite for both.
 type Store interface {
 	Reader
+	testStore
 
 	// Update runs fn in one transaction: committed if fn returns nil, else
 	// rolled back. fn makes no call to anything but the transaction. It may run

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// strangerID is the actor of what somebody did of whom nothing is known.
+const strangerID = "unknown"
+
 // strangersAMinute is how many refusals of unknown callers an integration gets
 // into the trail one by one.
 const strangersAMinute = 20

@@ -174,7 +174,7 @@ CREATE TABLE connect_sessions (
     CONSTRAINT connect_sessions_connection_id      FOREIGN KEY (connection_id) REFERENCES connections (id) ON DELETE SET NULL,
     CONSTRAINT connect_sessions_pending_id         FOREIGN KEY (pending_id) REFERENCES connections (id) ON DELETE SET NULL,
     CONSTRAINT connect_sessions_parent_id          FOREIGN KEY (parent_id) REFERENCES connect_sessions (id) ON DELETE CASCADE,
-    CONSTRAINT connect_sessions_kind               CHECK (kind IN ('connect', 'manage')),
+    CONSTRAINT connect_sessions_kind               CHECK (kind IN ('connect', 'manage', 'test')),
     CONSTRAINT connect_sessions_status             CHECK (status IN ('open', 'bound', 'pending', 'completed', 'failed')),
     CONSTRAINT connect_sessions_completion         CHECK (completion IN ('auto', 'redeem')),
     CONSTRAINT connect_sessions_bound              CHECK (status <> 'bound' OR binding_hash IS NOT NULL),
@@ -190,6 +190,7 @@ CREATE TABLE connect_sessions (
 CREATE INDEX connect_sessions_by_connection ON connect_sessions (connection_id) WHERE connection_id IS NOT NULL;
 CREATE INDEX connect_sessions_by_pending    ON connect_sessions (pending_id) WHERE pending_id IS NOT NULL;
 CREATE INDEX connect_sessions_by_expiry     ON connect_sessions (expires_at);
+CREATE INDEX connect_sessions_tests         ON connect_sessions (created_at) WHERE kind = 'test' AND connection_id IS NOT NULL;
 CREATE INDEX connect_sessions_by_parent     ON connect_sessions (parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE attempts (
