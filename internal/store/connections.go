@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -66,46 +65,6 @@ func (r reader) Connection(ctx context.Context, environmentID, id string) (*vaul
 		`SELECT `+r.d.connection+` FROM connections WHERE environment_id = $1 AND id = $2`, environmentID, id)
 }
 
-// Connections lists without candidates and ciphertext, newest first.
-func (r reader) Connections(ctx context.Context, environmentID string, f vault.ConnectionFilter) ([]vault.Connection, error) {
-	var w where
-	w.and("environment_id = ?", environmentID)
-	w.and("replaces_id IS NULL")
-	if f.Integration != "" {
-		w.and("integration_id = (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key = ?)", environmentID, f.Integration)
-	}
-	if f.EndUserID != "" {
-		w.and("end_user_id = ?", f.EndUserID)
-	}
-	if f.Status != "" {
-		w.and("status = ?", string(f.Status))
-	}
-	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
-		w.and("id IN (SELECT t.connection_id FROM connection_tags t WHERE t.environment_id = ? AND t.key = ? AND t.value = ?)",
-			environmentID, key, f.Tags[key])
-	}
-	if f.Query != "" {
-		like := containsPattern(f.Query)
-		w.and(`(lower(id) LIKE ? ESCAPE '\' OR lower(external_id) LIKE ? ESCAPE '\' OR lower(end_user_id) LIKE ? ESCAPE '\'
-			OR lower(end_user_email) LIKE ? ESCAPE '\' OR lower(end_user_name) LIKE ? ESCAPE '\' OR lower(account_label) LIKE ? ESCAPE '\')`,
-			like, like, like, like, like, like)
-	}
-	tail, args := w.page("id", f.Page)
-	return many(ctx, r.conn, "listing connections", scanConnection, `SELECT `+connectionColumns+` FROM connections`+tail, args...)
-}
-
-// containsPattern is q as a LIKE pattern in lower case. Only ASCII is folded:
-// that is what both databases do to text that compares by bytes.
-func containsPattern(q string) string {
-	lower := strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + ('a' - 'A')
-		}
-		return r
-	}, q)
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(lower) + "%"
-}
-
 // CandidatesOf lists the ids of the candidates that are to mend a connection.
 func (r reader) CandidatesOf(ctx context.Context, environmentID, id string) ([]string, error) {
 	scan := func(row scanner) (id string, err error) { return id, row.Scan(&id) }
@@ -155,7 +114,43 @@ func (t tx) InsertConnection(ctx context.Context, c vault.ConnectionRow) error {
 	if err != nil {
 		return err
 	}
+	if err := t.indexTerms(ctx, &c.Connection); err != nil {
+		return err
+	}
 	return t.indexTags(ctx, c.EnvironmentID, c.ID, c.Tags)
+}
+
+// indexTerms writes the words that a connection is found by.
+func (t tx) indexTerms(ctx context.Context, c *vault.Connection) error {
+	terms := c.Terms()
+	if len(terms) == 0 { // nothing but blanks
+		return nil
+	}
+	with, args := t.d.rows(
+		column{"id", repeated(c.ID, len(terms)), nil}, column{"environment_id", repeated(c.EnvironmentID, len(terms)), nil}, column{"term", terms, nil})
+	return t.insert(ctx, "inserting terms", with+`
+		INSERT INTO connection_terms (connection_id, environment_id, term) SELECT id, environment_id, term FROM r`,
+		args...)
+}
+
+// relabel writes the words of a connection anew.
+func (t tx) relabel(ctx context.Context, id string) error {
+	c, err := one(ctx, t.conn, "reading connection", scanConnection, `SELECT `+connectionColumns+` FROM connections WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "deleting terms", `DELETE FROM connection_terms WHERE connection_id = $1`, id); err != nil {
+		return err
+	}
+	return t.indexTerms(ctx, c)
+}
+
+func repeated(s string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = s
+	}
+	return all
 }
 
 // indexTags writes the tags where filters look for them.
@@ -183,7 +178,7 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 	if ch.Refreshed {
 		refreshed = ch.At
 	}
-	return t.swap(ctx, "saving credential", `
+	saved, err := t.swap(ctx, "saving credential", `
 		UPDATE connections
 		SET generation = generation + 1, credential = $4, answer = $5, status = $6, status_reason = $7, base_url = $8,
 		    account_id = $9, account_label = $10, scopes = $11, expires_at = $12, refresh_expires_at = $13, renewable = $14,
@@ -195,6 +190,10 @@ func (t tx) SaveCredential(ctx context.Context, id string, generation, epoch int
 		id, generation, epoch, blob(ch.Credential), blob(ch.Answer), string(ch.Status), ch.StatusReason, ch.BaseURL,
 		ch.Account.ID, ch.Account.Label, scopes, micros(ch.ExpiresAt), micros(ch.RefreshExpiresAt), ch.Renewable,
 		micros(refreshed), optional(ch.Method), micros(ch.At), ch.KeepLease, micros(ch.DueAt), blob(ch.Spending))
+	if err != nil || !saved || !ch.Relabelled {
+		return saved, err
+	}
+	return true, t.relabel(ctx, id)
 }
 
 func (t tx) SetStatus(ctx context.Context, id string, generation int64, s vault.Status, reason string, at time.Time) (bool, error) {

@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"strings"
+
+	"github.com/claviger/claviger/internal/vault"
 )
 
 // dialect has what SQLite and Postgres say differently.
@@ -29,6 +31,9 @@ type dialect struct {
 	skipLocked string
 	// tableExists answers whether the table $1 is there.
 	tableExists string
+	// isIn asks whether a column, %s, has one of the values of a parameter that
+	// [dialect.list] makes.
+	isIn string
 	// connection is the column list of a whole connection.
 	connection string
 }
@@ -43,6 +48,7 @@ const sqliteNow = `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
 func sqliteDialect() *dialect {
 	return newDialect(dialect{
 		name:  "sqlite",
+		isIn:  `%s IN (SELECT value FROM json_each(?))`,
 		batch: 8,
 		now:   sqliteNow,
 		due: `
@@ -63,6 +69,7 @@ const postgresBegun = `(extract(epoch FROM statement_timestamp()) * 1000000)::bi
 func postgresDialect() *dialect {
 	return newDialect(dialect{
 		name:  "postgres",
+		isIn:  `%s = ANY(?::text[])`,
 		batch: 1000,
 		now:   `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
 		due: `
@@ -122,4 +129,42 @@ func (d *dialect) rows(columns ...column) (with string, args []any) {
 		}
 	}
 	return with + "VALUES " + marks + strings.Repeat(", "+marks, n-1) + ")", args
+}
+
+// list is texts as one parameter, see isIn.
+func (d *dialect) list(texts []string) (any, error) {
+	if d.name == "postgres" {
+		return texts, nil
+	}
+	return document(texts)
+}
+
+// along names the index that a list goes along, for SQLite, which takes the
+// hint and has no statistics to find it by. Each ends in the order of the list, or
+// brings little to sort.
+func (d *dialect) along(f vault.ConnectionFilter) string {
+	index := ""
+	switch {
+	case d.name != "sqlite":
+		return ""
+	case f.EndUserID != "":
+		index = "connections_by_end_user"
+	case f.Order() == vault.EndsFirst:
+		index = "connections_by_end"
+	case f.Order() != vault.NewestFirst, f.LastRead == vault.LastReadNever:
+		index = "connections_by_read"
+	case f.Expires == vault.ExpiresNever:
+		index = "connections_by_end"
+	case f.Failing:
+		index = "connections_failing"
+	case f.Integration != "" && f.Status != "":
+		index = "connections_by_integration_status"
+	case f.Integration != "":
+		index = "connections_by_integration"
+	case f.Status != "":
+		index = "connections_by_status"
+	default:
+		return "" // the key of environment and id
+	}
+	return " INDEXED BY " + index
 }

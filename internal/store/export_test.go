@@ -100,6 +100,9 @@ func (e explainer) explain(ctx context.Context, query string, args []any) {
 	e.record(query, strings.Join(plan, "\n"))
 }
 
+// NarrowMost is how many connections a word may bring to be begun with.
+const NarrowMost = narrowMost
+
 // Pools are the pools of the store.
 func (s *Store) Pools() (read, write *sql.DB) { return s.read, s.write }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claviger/claviger/internal/store"
 	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -66,19 +67,26 @@ func TestConnectionFilters(t *testing.T) {
 			"everything at once": {vault.ConnectionFilter{
 				Integration: "timelog", EndUserID: "ada", Status: vault.StatusActive, Tags: map[string]string{"tier": "1"}, Query: "ADA",
 			}, "b"},
-			"query in email, any case":  {vault.ConnectionFilter{Query: "aDA@eXAMPLE"}, "a"},
-			"query in end user":         {vault.ConnectionFilter{Query: "oMEo"}, "edc"},
-			"query in label":            {vault.ConnectionFilter{Query: "gröSSe"}, ""},
-			"query in label, ASCII":     {vault.ConnectionFilter{Query: "GRöß"}, "d"},
-			"query is not a pattern":    {vault.ConnectionFilter{Query: "%"}, "c"},
-			"nor is this":               {vault.ConnectionFilter{Query: "_"}, "edcba"}, // con_…
-			"nor this":                  {vault.ConnectionFilter{Query: "0%_S"}, "c"},
-			"nor is the escape":         {vault.ConnectionFilter{Query: `SURE\`}, "c"},
-			"query nobody can have":     {vault.ConnectionFilter{Query: "a\x00"}, ""},
-			"end user nobody can be":    {vault.ConnectionFilter{EndUserID: "\xff"}, ""},
-			"a cursor nobody gave":      {vault.ConnectionFilter{Page: vault.Page{Cursor: "\x00"}}, ""},
-			"a cursor below everything": {vault.ConnectionFilter{Page: vault.Page{Cursor: "a"}}, ""},
-			"the first two":             {vault.ConnectionFilter{Page: vault.Page{Limit: 2}}, "ed"},
+			"the beginning of an email, any case": {vault.ConnectionFilter{Query: "aDA@eXAMPLE"}, "a"},
+			"what comes after the @":              {vault.ConnectionFilter{Query: "Example.COM"}, "a"},
+			"an end user":                         {vault.ConnectionFilter{Query: "sOMEo"}, "edc"},
+			"not the middle of a word":            {vault.ConnectionFilter{Query: "meone"}, ""},
+			"a word of a label, any case":         {vault.ConnectionFilter{Query: "äöü"}, "d"},
+			"all words":                           {vault.ConnectionFilter{Query: "äö GRÖß"}, "d"},
+			"words of two":                        {vault.ConnectionFilter{Query: "äö ada"}, ""},
+			"a query is not a pattern":            {vault.ConnectionFilter{Query: "%"}, ""},
+			"nor is this":                         {vault.ConnectionFilter{Query: "100%_S"}, "c"},
+			"nor is the escape":                   {vault.ConnectionFilter{Query: `100%_sure\`}, "c"},
+			"the beginning of all ids":            {vault.ConnectionFilter{Query: "con_"}, "edcba"},
+			"an id and a word":                    {vault.ConnectionFilter{Query: "con_ ada"}, "ba"},
+			"a word and a tag":                    {vault.ConnectionFilter{Query: "some", Tags: map[string]string{"team": "red"}}, "d"},
+			"query nobody can have":               {vault.ConnectionFilter{Query: "a\x00"}, ""},
+			"end user nobody can be":              {vault.ConnectionFilter{EndUserID: "\xff"}, ""},
+			"a cursor nobody gave":                {vault.ConnectionFilter{Page: vault.Page{Cursor: "\x00"}}, ""},
+			"a cursor of another list":            {vault.ConnectionFilter{Page: vault.Page{Cursor: "12.con_x"}}, ""},
+			"nor of this one":                     {vault.ConnectionFilter{Expires: vault.Expires30d, At: noon, Page: vault.Page{Cursor: "con_x"}}, ""},
+			"a cursor below everything":           {vault.ConnectionFilter{Page: vault.Page{Cursor: "a"}}, ""},
+			"the first two":                       {vault.ConnectionFilter{Page: vault.Page{Limit: 2}}, "ed"},
 		} {
 			list, err := w.Connections(ctx, w.env.ID, c.f)
 			if err != nil {
@@ -91,6 +99,16 @@ func TestConnectionFilters(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("%s: %q, want %q", what, got, c.want)
+			}
+			c.f.Page = vault.Page{}
+			if list, err = w.Connections(ctx, w.env.ID, c.f); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := w.CountConnections(ctx, w.env.ID, c.f, 0); err != nil || n != len(list) {
+				t.Errorf("%s: counted %d of %d: %v", what, n, len(list), err)
+			}
+			if n, err := w.CountConnections(ctx, w.env.ID, c.f, 2); err != nil || n != min(2, len(list)) {
+				t.Errorf("%s: counted %d up to two: %v", what, n, err)
 			}
 		}
 		list, err := w.Connections(ctx, w.env.ID, vault.ConnectionFilter{Integration: "timelog"})
@@ -186,5 +204,172 @@ func TestPendingBefore(t *testing.T) {
 		if list, err = w.PendingBefore(ctx, noon, 1); err != nil || len(list) != 1 {
 			t.Errorf("limit 1: %d, %v", len(list), err)
 		}
+	})
+}
+
+// What is narrowed by a time comes in the order of that time, page after page.
+func TestConnectionsByTime(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		ctx := t.Context()
+		w := newWorld(t, db.Open(t))
+		names := map[string]string{}
+		add := func(name string, change ...func(*vault.ConnectionRow)) {
+			names[w.connect(change...).ID] = name
+		}
+		ends := func(renewable bool, headers, refresh time.Duration) func(*vault.ConnectionRow) {
+			return func(c *vault.ConnectionRow) {
+				c.Renewable, c.ExpiresAt, c.RefreshExpiresAt = renewable, time.Time{}, time.Time{}
+				if headers != 0 {
+					c.ExpiresAt = noon.Add(headers)
+				}
+				if refresh != 0 {
+					c.RefreshExpiresAt = noon.Add(refresh)
+				}
+			}
+		}
+		read := func(ago time.Duration) func(*vault.ConnectionRow) {
+			return func(c *vault.ConnectionRow) {
+				if c.LastReadAt = noon.Add(-ago); ago < 0 {
+					c.LastReadAt = time.Time{}
+				}
+			}
+		}
+		const day = 24 * time.Hour
+		add("a", ends(true, time.Hour, 20*day), read(time.Hour))
+		add("b", ends(true, time.Hour, 2*day), read(40*day))
+		add("c", ends(false, 12*time.Hour, 0), read(100*day))
+		add("d", ends(false, -time.Hour, 0), read(8*day))
+		add("e", ends(true, -time.Hour, 0), read(-1))
+		add("f", ends(false, 0, 0), read(23*time.Hour))
+		add("g", ends(true, time.Hour, 3*day), read(25*time.Hour), func(c *vault.ConnectionRow) { c.Status = vault.StatusReconnectRequired })
+		add("h", ends(false, 2*day, 0), read(-1), func(c *vault.ConnectionRow) { c.Tags = map[string]string{"team": "red"} })
+		w.elsewhere().connect(ends(false, time.Hour, 0), read(40*day))
+
+		for what, c := range map[string]struct {
+			f    vault.ConnectionFilter
+			want string
+		}{
+			"run out":                       {vault.ConnectionFilter{Expires: vault.ExpiresPast}, "d"},
+			"within a day":                  {vault.ConnectionFilter{Expires: vault.Expires1d}, "c"},
+			"within a week, soonest first":  {vault.ConnectionFilter{Expires: vault.Expires7d}, "cbh"},
+			"within a month":                {vault.ConnectionFilter{Expires: vault.Expires30d}, "cbha"},
+			"not known to":                  {vault.ConnectionFilter{Expires: vault.ExpiresNever}, "fe"},
+			"only active ones run out":      {vault.ConnectionFilter{Expires: vault.Expires30d, Status: vault.StatusReconnectRequired}, ""},
+			"and with a tag":                {vault.ConnectionFilter{Expires: vault.Expires30d, Tags: map[string]string{"team": "red"}}, "h"},
+			"and of an integration":         {vault.ConnectionFilter{Expires: vault.Expires7d, Integration: "toggl"}, "cbh"},
+			"never read, newest first":      {vault.ConnectionFilter{LastRead: vault.LastReadNever}, "he"},
+			"read within a day":             {vault.ConnectionFilter{LastRead: vault.LastRead24h}, "af"},
+			"not for a week, longest first": {vault.ConnectionFilter{LastRead: vault.LastReadOver7}, "cbd"},
+			"not for a month":               {vault.ConnectionFilter{LastRead: vault.LastReadOver30}, "cb"},
+			"not for a quarter":             {vault.ConnectionFilter{LastRead: vault.LastReadOver90}, "c"},
+			"both":                          {vault.ConnectionFilter{LastRead: vault.LastReadOver7, Expires: vault.Expires7d}, "cb"},
+			"and a word":                    {vault.ConnectionFilter{LastRead: vault.LastReadOver7, Query: "user"}, "cbd"},
+		} {
+			for _, limit := range []int{100, 1} {
+				c.f.At, c.f.Page = noon, vault.Page{Limit: limit}
+				got := ""
+				for {
+					list, err := w.Connections(ctx, w.env.ID, c.f)
+					if err != nil {
+						t.Fatalf("%s: %v", what, err)
+					}
+					for _, con := range list {
+						got += names[con.ID]
+						c.f.Page.Cursor = c.f.CursorOf(&con)
+					}
+					if len(list) < limit {
+						break
+					}
+				}
+				if got != c.want {
+					t.Errorf("%s, %d at a time: %q, want %q", what, limit, got, c.want)
+				}
+			}
+			if n, err := w.CountConnections(ctx, w.env.ID, c.f, 0); err != nil || n != len(c.want) {
+				t.Errorf("%s: counted %d, want %d: %v", what, n, len(c.want), err)
+			}
+		}
+	})
+}
+
+// A list is the same whether it begins with the few that a word brings, or looks
+// for the word at all that it comes by.
+func TestSearchAmongMany(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		ctx := t.Context()
+		w := newWorld(t, db.Open(t))
+		var odd []string
+		w.do(func(ctx context.Context, tx vault.Tx) error {
+			odd = nil
+			for i := range store.NarrowMost + 10 {
+				row := w.full()
+				row.EndUser, row.Account.Label, row.ExternalID = vault.EndUser{ID: "many"}, "even", ""
+				row.Tags = map[string]string{"all": "yes"}
+				if i%2 == 1 {
+					row.Account.Label = "odd"
+					odd = append(odd, row.ID)
+				}
+				if err := tx.InsertConnection(ctx, row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		slices.Reverse(odd)
+		for what, f := range map[string]vault.ConnectionFilter{
+			"few, among the many": {Query: "odd man"},
+			"few, tagged":         {Query: "odd", Tags: map[string]string{"all": "yes"}},
+		} {
+			f.Page.Limit = 20
+			var got []string
+			for len(got) == 0 || f.Page.Cursor != "" {
+				list, err := w.Connections(ctx, w.env.ID, f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Page.Cursor = ""
+				for _, c := range list {
+					got, f.Page.Cursor = append(got, c.ID), c.ID
+				}
+			}
+			equal(t, what, got, odd)
+		}
+		for _, f := range []vault.ConnectionFilter{{Query: "man"}, {Tags: map[string]string{"all": "yes"}}} {
+			f.Page.Limit = 1000
+			list, err := w.Connections(ctx, w.env.ID, f)
+			if err != nil || len(list) != 1000 {
+				t.Errorf("%d of the many: %v", len(list), err)
+			}
+		}
+	})
+}
+
+// A refresh may bring another label; what is searched for goes with it.
+func TestTermsFollowTheLabel(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		c := w.connect()
+		finds := func(q string) bool {
+			list, err := w.Connections(t.Context(), w.env.ID, vault.ConnectionFilter{Query: q})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list) == 1
+		}
+		save := func(generation int64, ch vault.CredentialChange) bool {
+			return w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) {
+				return tx.SaveCredential(ctx, c.ID, generation, 0, ch)
+			})
+		}
+		ch := change(vault.StatusActive)
+		ch.Account.Label, ch.Relabelled = "Grace", true
+		if save(7, ch) || finds("grace") || !finds("toggl") {
+			t.Error("a save that was refused moved the words")
+		}
+		if !save(1, ch) || !finds("grace") || finds("toggl") || !finds("lovelace") {
+			t.Error("the words are not those of the new label")
+		}
+		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.DeleteConnection(ctx, c.ID) })
+		contains(t, "words of deleted connections", db.Rows(t), "connection_terms.", false)
 	})
 }

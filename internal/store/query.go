@@ -157,11 +157,14 @@ func (w *where) page(id string, p vault.Page) (string, []any) {
 	if p.Cursor != "" {
 		w.and(id+" < ?", p.Cursor)
 	}
-	limit := p.Limit
-	if limit < 1 || limit > maxPage {
-		limit = maxPage
-	}
-	w.args = append(w.args, limit)
+	w.args = append(w.args, limitOf(p))
 	fmt.Fprintf(&w.sql, " ORDER BY %s DESC LIMIT $%d", id, len(w.args))
 	return w.sql.String(), w.args
+}
+
+func limitOf(p vault.Page) int {
+	if p.Limit < 1 || p.Limit > maxPage {
+		return maxPage
+	}
+	return p.Limit
 }

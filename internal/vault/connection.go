@@ -95,10 +95,18 @@ type ConnectionFilter struct {
 	EndUserID   string
 	Status      Status
 	Tags        map[string]string // all of them must be there
-	// Query is looked for in id, external id, end user and account label,
-	// without regard to ASCII case.
-	Query string
-	Page  Page
+	// Query has the beginnings of words, all of which must be there, in any case:
+	// in the external id, the end user and the account's label, see
+	// [Connection.Terms]; the beginning of an id; or a tag, as "tag:team=blue".
+	Query    string
+	LastRead LastRead
+	Expires  Expires
+	// Failing: the last refresh failed.
+	Failing bool
+	// At is the moment from which LastRead and Expires count; the vault's clock
+	// where it is zero. Whoever pages, or means the same set later, keeps it.
+	At   time.Time
+	Page Page
 }
 
 // Page asks for a part of a list that is sorted newest first.

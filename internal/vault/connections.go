@@ -23,12 +23,32 @@ func (v *Vault) Connection(ctx context.Context, caller Caller, id string) (Conne
 	return row.Connection, nil
 }
 
-// Connections lists connections, newest first.
+// Connections lists connections in the filter's order, see
+// [ConnectionFilter.Order].
 func (v *Vault) Connections(ctx context.Context, caller Caller, f ConnectionFilter) ([]Connection, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return nil, err
 	}
-	return v.store.Connections(ctx, caller.EnvironmentID, f)
+	return v.store.Connections(ctx, caller.EnvironmentID, v.ResolveFilter(f))
+}
+
+// CountConnections counts what a filter matches, up to most; 0 counts to the
+// end, which takes as long as there are rows. The page does not matter.
+func (v *Vault) CountConnections(ctx context.Context, caller Caller, f ConnectionFilter, most int) (int, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
+		return 0, err
+	}
+	return v.store.CountConnections(ctx, caller.EnvironmentID, v.ResolveFilter(f), most)
+}
+
+// ResolveFilter says in a filter's own members what its query says of tags, and
+// from when its spans count. A store takes none but resolved ones.
+func (v *Vault) ResolveFilter(f ConnectionFilter) ConnectionFilter {
+	f.tagged()
+	if f.At.IsZero() {
+		f.At = v.now()
+	}
+	return f
 }
 
 // PatchConnection changes tags and metadata. The credential and its generation

@@ -74,6 +74,7 @@ func (v *Vault) change(ctx context.Context, c *Connection, g *Grant) (Credential
 		RefreshExpiresAt: micro(g.RefreshExpiresAt),
 		Renewable:        g.Renewable,
 		DueAt:            micro(dueAt(g, v.now())),
+		Relabelled:       g.Account.Label != c.Account.Label,
 		At:               v.now(),
 	}, err
 }

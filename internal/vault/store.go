@@ -98,7 +98,10 @@ type CredentialChange struct {
 	KeepLease bool
 	// Method is empty where it stays.
 	Method string
-	At     time.Time
+	// Relabelled says that the account has another label than before: it is
+	// found by other words.
+	Relabelled bool
+	At         time.Time
 }
 
 // SessionRow is a connect session as it is stored. Hashes are SHA-256.
@@ -175,8 +178,11 @@ type Reader interface {
 	AttemptByState(ctx context.Context, stateHash []byte) (*AttemptRow, error)
 
 	Connection(ctx context.Context, environmentID, id string) (*ConnectionRow, error)
-	// Connections lists without candidates and without ciphertext, newest first.
+	// Connections lists without candidates and without ciphertext, in the order of
+	// the filter.
 	Connections(ctx context.Context, environmentID string, f ConnectionFilter) ([]Connection, error)
+	// CountConnections counts what the filter matches, up to most; 0 is all.
+	CountConnections(ctx context.Context, environmentID string, f ConnectionFilter, most int) (int, error)
 	// ManagedConnections lists what an end user gets to see of their own, newest
 	// first and without ciphertext.
 	ManagedConnections(ctx context.Context, environmentID string, f ManagedFilter) ([]Connection, error)

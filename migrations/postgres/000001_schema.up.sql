@@ -100,6 +100,10 @@ CREATE TABLE connections (
     lease_epoch        bigint NOT NULL DEFAULT 0, -- counts up with every claim and never goes back
     lease_until        bigint,                    -- in the time of this database
     lease_spending     bytea,                     -- outlives its lease while the outcome is not known
+    -- What lists go along. When it runs out unless the end user links again:
+    ends_at            bigint GENERATED ALWAYS AS (CASE WHEN status <> 'active' THEN NULL WHEN renewable THEN refresh_expires_at ELSE expires_at END) STORED,
+    -- The day of last_read_at: an index of that itself would be written with every read.
+    read_day           bigint GENERATED ALWAYS AS (last_read_at / 86400000000) STORED,
     CONSTRAINT connections_pkey               PRIMARY KEY (id),
     CONSTRAINT connections_environment_id_key UNIQUE (environment_id, id),
     CONSTRAINT connections_integration_id     FOREIGN KEY (environment_id, integration_id) REFERENCES integrations (environment_id, id),
@@ -127,6 +131,10 @@ CREATE UNIQUE INDEX connections_external_id_key ON connections (environment_id, 
 CREATE INDEX connections_by_integration ON connections (environment_id, integration_id, id);
 CREATE INDEX connections_by_end_user    ON connections (environment_id, end_user_id, id);
 CREATE INDEX connections_by_status      ON connections (environment_id, status, id);
+CREATE INDEX connections_by_integration_status ON connections (environment_id, integration_id, status, id);
+CREATE INDEX connections_by_end         ON connections (environment_id, ends_at, id, integration_id, status);
+CREATE INDEX connections_by_read        ON connections (environment_id, read_day, id, integration_id, status);
+CREATE INDEX connections_failing        ON connections (environment_id, id, integration_id) WHERE failures > 0 AND status = 'active';
 CREATE INDEX connections_by_replaces    ON connections (replaces_id) WHERE replaces_id IS NOT NULL;
 CREATE INDEX connections_pending        ON connections (pending_until) WHERE pending_until IS NOT NULL;
 CREATE INDEX connections_due            ON connections (integration_id, due_at) WHERE due_at IS NOT NULL;
@@ -141,6 +149,17 @@ CREATE TABLE connection_tags (
     CONSTRAINT connection_tags_length        CHECK (length(key) BETWEEN 1 AND 128 AND length(value) <= 256)
 );
 CREATE INDEX connection_tags_by_value ON connection_tags (environment_id, key, value, connection_id);
+
+-- The words of a connection in lower case, for a search to find their beginnings.
+CREATE TABLE connection_terms (
+    environment_id text COLLATE "C" NOT NULL,
+    term           text COLLATE "C" NOT NULL,
+    connection_id  text COLLATE "C" NOT NULL,
+    CONSTRAINT connection_terms_pkey          PRIMARY KEY (environment_id, term, connection_id),
+    CONSTRAINT connection_terms_connection_id FOREIGN KEY (environment_id, connection_id) REFERENCES connections (environment_id, id) ON DELETE CASCADE,
+    CONSTRAINT connection_terms_length        CHECK (length(term) BETWEEN 1 AND 128)
+);
+CREATE INDEX connection_terms_by_connection ON connection_terms (connection_id);
 
 CREATE TABLE connect_sessions (
     id                   text COLLATE "C" NOT NULL,

@@ -6,6 +6,7 @@ DROP TABLE revocations;
 DROP TABLE guesses;
 DROP TABLE attempts;
 DROP TABLE connect_sessions;
+DROP TABLE connection_terms;
 DROP TABLE connection_tags;
 DROP TABLE connections;
 DROP TABLE integrations;

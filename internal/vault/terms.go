@@ -1,0 +1,78 @@
+package vault
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxTerm bounds a word that is kept for searches, in bytes; maxWords bounds
+// those of a search.
+const (
+	maxTerm  = 128
+	maxWords = 8
+)
+
+// Terms are the words of a connection that a search finds by their beginnings,
+// in lower case and each of them once: of the external id, the end user's id,
+// email and name, and of the account's label. What comes after the @ of an
+// address is a word too.
+func (c *Connection) Terms() []string {
+	var terms []string
+	for _, text := range []string{c.ExternalID, c.EndUser.ID, c.EndUser.Email, c.EndUser.Name, c.Account.Label} {
+		for word := range strings.FieldsSeq(text) {
+			terms = append(terms, term(word))
+			if _, domain, ok := strings.Cut(word, "@"); ok && domain != "" {
+				terms = append(terms, term(domain))
+			}
+		}
+	}
+	slices.Sort(terms)
+	return slices.Compact(terms)
+}
+
+// term is a word as it is kept and looked for.
+func term(word string) string {
+	word = strings.ToLower(word)
+	if len(word) <= maxTerm {
+		return word
+	}
+	cut := maxTerm
+	for !utf8.RuneStart(word[cut]) {
+		cut--
+	}
+	return word[:cut]
+}
+
+// words are what a search looks for: the beginnings of words, all of which have
+// to be there.
+func words(query string) []string {
+	var found []string
+	for word := range strings.FieldsSeq(query) {
+		if found = append(found, term(word)); len(found) == maxWords {
+			break
+		}
+	}
+	return found
+}
+
+// tagged takes what a search says of tags, as in "tag:team=blue", over to where
+// filters have it.
+func (f *ConnectionFilter) tagged() {
+	var rest []string
+	tags := make(map[string]string, len(f.Tags))
+	for key, value := range f.Tags {
+		tags[key] = value
+	}
+	for word := range strings.FieldsSeq(f.Query) {
+		tag, ok := strings.CutPrefix(word, "tag:")
+		key, value, assigned := strings.Cut(tag, "=")
+		before, there := tags[key]
+		if !ok || !assigned || key == "" || there && before != value { // two values at once: nothing has them
+			rest = append(rest, word)
+			continue
+		}
+		tags[key] = value
+	}
+	f.Query, f.Tags = strings.Join(rest, " "), tags
+}
