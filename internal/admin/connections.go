@@ -21,6 +21,10 @@ type connectionsPage struct {
 	EndUser     web.Field
 	Integration web.Select
 	Status      web.Select
+	LastRead    web.Select
+	Expires     web.Select
+	// More says that the list is narrowed by what is folded away.
+	More bool
 	// Tags are the tags that the list is narrowed to.
 	Tags []tagFilter
 	// Filtered says that the list is narrowed at all.
@@ -56,6 +60,9 @@ func (r connectionRow) OtherID() string {
 	return r.EndUser.ID
 }
 
+// Failing says that the last refresh failed of what still works.
+func (r connectionRow) Failing() bool { return r.Status == vault.StatusActive && r.Failures > 0 }
+
 // Linked is the account in a few words.
 func (r connectionRow) Linked() string { return cmp.Or(r.Account.Label, r.Account.ID) }
 
@@ -63,18 +70,43 @@ func who(u vault.EndUser) string { return cmp.Or(u.Name, u.Email, u.ID) }
 
 func connectionPath(id string) string { return connectionsPath + "/" + id }
 
-// GET /admin/connections
-func (h *Handler) listConnections(c echo.Context, v visit) error {
-	q := httpd.Query(c)
+// failing is what the status in a query is for active connections whose last
+// refresh failed.
+const failing = "failing"
+
+// connectionFilter is what a query asks of the list of connections. It asks for
+// every parameter but cursor, so that the way back from a list reads the same.
+func connectionFilter(q *httpd.Params) vault.ConnectionFilter {
 	f := vault.ConnectionFilter{
 		Integration: q.String("integration", maxParam),
 		EndUserID:   q.String("end_user_id", maxParam),
-		Status: vault.Status(q.OneOf("status", "", string(vault.StatusPending), string(vault.StatusActive),
-			string(vault.StatusReconnectRequired), string(vault.StatusRevoked))),
-		Tags:  q.Prefixed("tag.", maxParam),
-		Query: q.String("q", maxParam),
-		Page:  pageOf(q),
+		Tags:        q.Prefixed("tag.", maxParam),
+		Query:       q.String("q", maxParam),
+		LastRead:    vault.LastRead(q.OneOf("last_read", spans(vault.LastReads())...)),
+		Expires:     vault.Expires(q.OneOf("expires", spans(vault.ExpiresSpans())...)),
 	}
+	status := q.OneOf("status", "", string(vault.StatusPending), string(vault.StatusActive),
+		string(vault.StatusReconnectRequired), string(vault.StatusRevoked), failing)
+	if f.Failing = status == failing; !f.Failing {
+		f.Status = vault.Status(status)
+	}
+	return f
+}
+
+// spans are the values of a parameter, "" for any.
+func spans[S ~string](all []S) []string {
+	values := []string{""}
+	for _, s := range all {
+		values = append(values, string(s))
+	}
+	return values
+}
+
+// GET /admin/connections
+func (h *Handler) listConnections(c echo.Context, v visit) error {
+	q := httpd.Query(c)
+	f := connectionFilter(q)
+	f.Page = pageOf(q)
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -89,7 +121,8 @@ func (h *Handler) listConnections(c echo.Context, v visit) error {
 	}
 	query := connectionQuery(f)
 	page.Filtered = len(query) > 0
-	found, page.Pager = paged(found, func(x *vault.Connection) string { return x.ID }, f.Page, connectionsPath, query, "connection", "connections")
+	found, page.Pager = paged(found, f.CursorOf, f.Page, connectionsPath, query, "connection", "connections")
+	page.Pager.inOrder(f.Order(), len(found))
 	for _, x := range found {
 		page.Rows = append(page.Rows, connectionRow{x})
 	}
@@ -101,18 +134,43 @@ func newConnectionsPage(around frame, f vault.ConnectionFilter) connectionsPage 
 		frame: around,
 		Search: web.Field{
 			Name: "q", Label: "Search", Type: "search", Value: f.Query, MaxLength: maxParam, Autocomplete: "off",
+			Placeholder: "Name, email, account, id or tag:team=blue",
 		},
 		EndUser: web.Field{Name: "end_user_id", Label: "End user's id", Value: f.EndUserID, MaxLength: maxParam, Autocomplete: "off"},
 		Status: web.Select{
-			Name: "status", Label: "Status", Value: string(f.Status),
+			Name: "status", Label: "Status", Value: statusParam(f),
 			Options: []web.Option{
 				{Label: "Any status"},
 				{Value: string(vault.StatusActive), Label: "Active"},
+				{Value: failing, Label: "Active, refresh failing"},
 				{Value: string(vault.StatusReconnectRequired), Label: "Reconnect required"},
 				{Value: string(vault.StatusPending), Label: "Pending"},
 				{Value: string(vault.StatusRevoked), Label: "Revoked"},
 			},
 		},
+		LastRead: web.Select{
+			Name: "last_read", Label: "Last read", Value: string(f.LastRead),
+			Options: []web.Option{
+				{Label: "Any time"},
+				{Value: string(vault.LastRead24h), Label: "In the last 24 hours"},
+				{Value: string(vault.LastReadOver7), Label: "More than 7 days ago"},
+				{Value: string(vault.LastReadOver30), Label: "More than 30 days ago"},
+				{Value: string(vault.LastReadOver90), Label: "More than 90 days ago"},
+				{Value: string(vault.LastReadNever), Label: "Never"},
+			},
+		},
+		Expires: web.Select{
+			Name: "expires", Label: "Runs out", Value: string(f.Expires),
+			Options: []web.Option{
+				{Label: "Any time"},
+				{Value: string(vault.ExpiresPast), Label: "Has run out"},
+				{Value: string(vault.Expires1d), Label: "Within a day"},
+				{Value: string(vault.Expires7d), Label: "Within 7 days"},
+				{Value: string(vault.Expires30d), Label: "Within 30 days"},
+				{Value: string(vault.ExpiresNever), Label: "Never, or not known to"},
+			},
+		},
+		More: f.LastRead != "" || f.Expires != "" || f.EndUserID != "",
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Tags)) {
 		rest := f
@@ -123,12 +181,22 @@ func newConnectionsPage(around frame, f vault.ConnectionFilter) connectionsPage 
 	return page
 }
 
+// statusParam is the status in a query.
+func statusParam(f vault.ConnectionFilter) string {
+	if f.Failing {
+		return failing
+	}
+	return string(f.Status)
+}
+
 // connectionQuery is a filter as a URL has it, without the cursor.
 func connectionQuery(f vault.ConnectionFilter) url.Values {
 	q := url.Values{}
 	setSome(q, "integration", f.Integration)
 	setSome(q, "end_user_id", f.EndUserID)
-	setSome(q, "status", string(f.Status))
+	setSome(q, "status", statusParam(f))
+	setSome(q, "last_read", string(f.LastRead))
+	setSome(q, "expires", string(f.Expires))
 	setSome(q, "q", f.Query)
 	for name, value := range f.Tags {
 		q.Set("tag."+name, value)

@@ -24,6 +24,26 @@ func pageOf(q *httpd.Params) vault.Page {
 type pager struct {
 	Newest, Older string // "" where there is none
 	Summary       string
+	// Start and On are what the two ways are called; "Newest" and "Older" where
+	// they are empty.
+	Start, On string
+}
+
+// inOrder finds the words for a list that does not go from the newest on.
+func (p *pager) inOrder(o vault.Order, n int) {
+	var order string
+	switch o {
+	case vault.EndsFirst:
+		order = "what runs out first comes first"
+	case vault.ReadFirst:
+		order = "what was not read for longest comes first"
+	case vault.ReadLast:
+		order = "what was read on the latest day comes first"
+	default:
+		return
+	}
+	p.Start, p.On = "Start", "More"
+	p.Summary = counted(n, "connection", "connections") + ", " + order
 }
 
 // paged is what of a list is shown, and the way to the rest. query is the list's

@@ -236,7 +236,10 @@ func TestList(t *testing.T) {
 			{"tag.parity=odd&tag." + url.QueryEscape("with space & more") + "=" + url.QueryEscape("ä=b"), pick(2, 4)},
 			{"tag.parity=odd&tag.absent=", nil},
 			{"q=EXT-3", pick(2)},
-			{"q=" + url.QueryEscape("0%_S"), pick(1, 2, 3, 4, 5)},
+			{"q=" + url.QueryEscape("100%_S"), pick(1, 2, 3, 4, 5)},
+			{"q=" + url.QueryEscape("0%_S"), nil}, // words are found by their beginnings
+			{"q=tag:parity=odd", pick(2, 4)},
+			{"q=tag:parity=odd&tag.parity=even", nil},
 			{"q=%25%25", nil},
 			{"q=Lovelace", pick(0)},
 			{"limit=200", ids},

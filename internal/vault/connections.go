@@ -44,7 +44,7 @@ func (v *Vault) CountConnections(ctx context.Context, caller Caller, f Connectio
 // ResolveFilter says in a filter's own members what its query says of tags, and
 // from when its spans count. A store takes none but resolved ones.
 func (v *Vault) ResolveFilter(f ConnectionFilter) ConnectionFilter {
-	f.tagged()
+	f = f.tagged()
 	if f.At.IsZero() {
 		f.At = v.now()
 	}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -58,11 +59,11 @@ func words(query string) []string {
 
 // tagged takes what a search says of tags, as in "tag:team=blue", over to where
 // filters have it.
-func (f *ConnectionFilter) tagged() {
+func (f ConnectionFilter) tagged() ConnectionFilter {
 	var rest []string
-	tags := make(map[string]string, len(f.Tags))
-	for key, value := range f.Tags {
-		tags[key] = value
+	tags := maps.Clone(f.Tags)
+	if tags == nil {
+		tags = map[string]string{}
 	}
 	for word := range strings.FieldsSeq(f.Query) {
 		tag, ok := strings.CutPrefix(word, "tag:")
@@ -75,4 +76,5 @@ func (f *ConnectionFilter) tagged() {
 		tags[key] = value
 	}
 	f.Query, f.Tags = strings.Join(rest, " "), tags
+	return f
 }
