@@ -273,7 +273,7 @@ var sortsWhole = regexp.MustCompile(`(?m)^ *(-> +)?Sort  |USE TEMP B-TREE FOR OR
 
 var (
 	pgScan     = regexp.MustCompile(`(Index Scan|Index Only Scan|Bitmap Index Scan)`)
-	sqliteScan = regexp.MustCompile(`^SCAN (environments|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|audit_entries|events|event_counter)`)
+	sqliteScan = regexp.MustCompile(`^SCAN (environments|admins|admin_sessions|admin_links|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|audit_entries|events|event_counter)`)
 )
 
 // searches reports whether a plan finds rows by an index on the column.

@@ -33,6 +33,10 @@ func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) err
 			DELETE FROM connect_sessions WHERE id IN (
 				SELECT id FROM connect_sessions
 				WHERE expires_at < $1 AND (result_expires_at IS NULL OR result_expires_at < $1) LIMIT $2)`, keepSince},
+		{"deleting old sign-in links", `
+			DELETE FROM admin_links WHERE id IN (SELECT id FROM admin_links WHERE expires_at < $1 LIMIT $2)`, keepSince},
+		{"deleting old admin sessions", `
+			DELETE FROM admin_sessions WHERE id IN (SELECT id FROM admin_sessions WHERE seen_at < $1 LIMIT $2)`, keepSince},
 		// Along the positions, which needs no index of its own: they are as good
 		// as in the order of time. What nobody could read yet stays.
 		{"deleting old events", `

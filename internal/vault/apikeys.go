@@ -38,19 +38,6 @@ func (v *Vault) Authenticate(ctx context.Context, key Secret) (Caller, error) {
 	return caller, nil
 }
 
-// AuthenticateID is for a session that was begun with a key: it answers the
-// caller as long as the key with that id is good.
-func (v *Vault) AuthenticateID(ctx context.Context, environmentID, id string) (Caller, error) {
-	k, err := v.store.APIKey(ctx, environmentID, id)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Caller{}, fmt.Errorf("looking up API key %s: %w", id, err)
-	}
-	if k == nil {
-		return Caller{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
-	}
-	return v.callerOf(k, k.Hash)
-}
-
 func (v *Vault) callerOf(k *APIKey, hash []byte) (Caller, error) {
 	if k == nil || !sameHash(k.Hash, hash) || !k.live(v.now()) {
 		return Caller{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)

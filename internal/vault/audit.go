@@ -8,6 +8,8 @@ type Action string
 // The actions.
 const (
 	ActionEnvironmentCreated  Action = "environment.created"
+	ActionEnvironmentRenamed  Action = "environment.renamed"
+	ActionEnvironmentSwitched Action = "environment.switched"
 	ActionReadAuditChanged    Action = "environment.read_audit_changed"
 	ActionKeysetChanged       Action = "environment.keyset_changed"
 	ActionAPIKeyCreated       Action = "api_key.created"
@@ -42,8 +44,14 @@ const (
 	ActionHeadersRead         Action = "headers.read"
 	ActionCredentialRead      Action = "credential.read"
 	ActionProviderTold        Action = "provider.told"
+	ActionAdminInvited        Action = "admin.invited"
 	ActionAdminSignedIn       Action = "admin.signed_in"
 	ActionAdminSignedOut      Action = "admin.signed_out"
+	ActionAdminRefused        Action = "admin.refused"
+	ActionAdminSessionEnded   Action = "admin.session_ended"
+	ActionAdminRoleChanged    Action = "admin.role_changed"
+	ActionAdminRemoved        Action = "admin.removed"
+	ActionAdminRestored       Action = "admin.restored"
 	ActionRefused             Action = "refused"
 )
 

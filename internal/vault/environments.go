@@ -55,11 +55,19 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 	if err := CheckEnvironmentName(name); err != nil {
 		return nil, err
 	}
+	env, err = v.insertEnvironment(ctx, System("environments", ""), name)
+	if errors.Is(err, ErrDuplicate) { // another replica was first
+		return v.store.EnvironmentByName(ctx, name)
+	}
+	return env, err
+}
+
+func (v *Vault) insertEnvironment(ctx context.Context, caller Caller, name string) (*Environment, error) {
 	inner, err := NewKeyset()
 	if err != nil {
 		return nil, err
 	}
-	env = &Environment{ID: newID("env"), Name: name, CreatedAt: v.now()}
+	env := &Environment{ID: newID("env"), Name: name, CreatedAt: v.now()}
 	if env.Keyset, err = v.master.wrap(env.ID, inner); err != nil {
 		return nil, err
 	}
@@ -67,11 +75,10 @@ func (v *Vault) EnsureEnvironment(ctx context.Context, name string) (*Environmen
 		if err := tx.InsertEnvironment(ctx, *env); err != nil {
 			return err
 		}
-		return tx.InsertAudit(ctx, v.entry(System("environments", env.ID), ActionEnvironmentCreated))
+		e := v.entry(caller, ActionEnvironmentCreated)
+		e.EnvironmentID = env.ID
+		return tx.InsertAudit(ctx, e)
 	})
-	if errors.Is(err, ErrDuplicate) { // another replica was first
-		return v.store.EnvironmentByName(ctx, name)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("creating environment %s: %w", name, err)
 	}
@@ -95,9 +102,11 @@ func (v *Vault) Environments(ctx context.Context) ([]Environment, error) {
 
 // SetReadAudit decides what a read of headers leaves in the trail of the
 // caller's environment: where strict, an entry of its own before it is answered,
-// else one entry a minute for all that a key has read of a connection. It is
-// for operators; no request reaches it.
+// else one entry a minute for all that a key has read of a connection.
 func (v *Vault) SetReadAudit(ctx context.Context, caller Caller, strict bool) error {
+	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
+		return err
+	}
 	e := v.entry(caller, ActionReadAuditChanged)
 	e.Reason = "minute"
 	if strict {
@@ -114,4 +123,59 @@ func (v *Vault) SetReadAudit(ctx context.Context, caller Caller, strict bool) er
 		return fmt.Errorf("setting read audit: %w", err)
 	}
 	return nil
+}
+
+// CreateEnvironment makes one, with a keyset of its own; a name that is taken
+// is a [fault.Conflict].
+func (v *Vault) CreateEnvironment(ctx context.Context, caller Caller, name string) (Environment, error) {
+	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
+		return Environment{}, err
+	}
+	if err := CheckEnvironmentName(name); err != nil {
+		return Environment{}, err
+	}
+	env, err := v.insertEnvironment(ctx, caller, name)
+	if errors.Is(err, ErrDuplicate) {
+		return Environment{}, nameTaken()
+	}
+	if err != nil {
+		return Environment{}, err
+	}
+	return *env, nil
+}
+
+// RenameEnvironment gives one another name. The environment default keeps its
+// own, which settings and the first start refer to.
+func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, name string) error {
+	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
+		return err
+	}
+	if err := CheckEnvironmentName(name); err != nil {
+		return err
+	}
+	err := v.store.Update(ctx, func(tx Tx) error {
+		env, err := tx.Environment(ctx, id)
+		switch {
+		case err != nil:
+			return missing(err, "environment")
+		case env.Name == name:
+			return nil
+		case env.Name == DefaultEnvironment:
+			return fault.New(fault.Conflict, "The environment default keeps its name: settings refer to it.")
+		}
+		if err := tx.RenameEnvironment(ctx, id, name); err != nil {
+			return err
+		}
+		e := v.entry(caller, ActionEnvironmentRenamed)
+		e.EnvironmentID, e.Reason = id, env.Name
+		return tx.InsertAudit(ctx, e)
+	})
+	if errors.Is(err, ErrDuplicate) {
+		return nameTaken()
+	}
+	return err
+}
+
+func nameTaken() error {
+	return fault.InvalidFields(fault.Field{Pointer: "/name", Detail: "There is an environment of that name already."})
 }

@@ -154,6 +154,8 @@ type RevocationRow struct {
 // Reader reads. Everything that belongs to an environment is asked for with
 // it; a row of another environment is [ErrNotFound].
 type Reader interface {
+	adminReader
+
 	Environment(ctx context.Context, id string) (*Environment, error)
 	EnvironmentByName(ctx context.Context, name string) (*Environment, error)
 	Environments(ctx context.Context) ([]Environment, error)
@@ -202,8 +204,11 @@ type Reader interface {
 // compare-and-set: false means that the row was not as expected, and nothing changed.
 type Tx interface {
 	Reader
+	adminTx
 
 	InsertEnvironment(ctx context.Context, e Environment) error
+	// RenameEnvironment answers [ErrDuplicate] where another has the name.
+	RenameEnvironment(ctx context.Context, id, name string) error
 	// SetStrictReads reports whether that changed anything.
 	SetStrictReads(ctx context.Context, id string, strict bool) (bool, error)
 	// SetEnvironmentKeyset replaces old by keyset and reports whether old was there.
@@ -290,6 +295,7 @@ type Tx interface {
 type Store interface {
 	Reader
 	testStore
+	adminStore
 
 	// Update runs fn in one transaction: committed if fn returns nil, else
 	// rolled back. fn makes no call to anything but the transaction. It may run
@@ -338,7 +344,8 @@ type Store interface {
 	// PendingBefore lists connections whose time to be redeemed is over.
 	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
 	// DeleteExpired removes attempts and guess windows that are over, sessions
-	// that ended before keepSince, and events from before it.
+	// that ended before keepSince, and from before it events, sign-in links and
+	// admins' sessions.
 	DeleteExpired(ctx context.Context, now, keepSince time.Time) error
 
 	// NumberEvents gives the next positions to up to limit committed events that

@@ -21,6 +21,9 @@ const (
 	prefixBinding = "clv_b_"
 	prefixState   = "clv_st_"
 
+	prefixAdminLink    = "clv_adm_"
+	prefixAdminSession = "clv_ads_"
+
 	randomDigits   = 43 // 62^43 > 2^256
 	checksumDigits = 6  // 62^6 > 2^32
 )

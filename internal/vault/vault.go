@@ -25,41 +25,46 @@ type Config struct {
 	// ReturnURLs are the only places a browser may be sent back to, compared
 	// without the query. Empty allows every https or loopback URL.
 	ReturnURLs []string
-	Now        func() time.Time // time.Now where nil
-	Log        *slog.Logger     // slog.Default() where nil
+	// OwnersFromProvider says that the OpenID provider can make somebody an
+	// owner, so that the last one may go.
+	OwnersFromProvider bool
+	Now                func() time.Time // time.Now where nil
+	Log                *slog.Logger     // slog.Default() where nil
 }
 
 // Vault is the one door to connections. It is safe for concurrent use.
 // [Vault.Run] has to run beside it.
 type Vault struct {
-	store     Store
-	ring      *keyring
-	check     func(Integration) error
-	tell      func(context.Context, Integration, Connection, Credential) ProviderOutcome
-	returns   []string
-	clock     func() time.Time
-	log       *slog.Logger
-	reads     *readLedger
-	master    *Keyset
-	sessionUp *signal
-	strangers *strangers
+	store              Store
+	ring               *keyring
+	check              func(Integration) error
+	tell               func(context.Context, Integration, Connection, Credential) ProviderOutcome
+	returns            []string
+	ownersFromProvider bool
+	clock              func() time.Time
+	log                *slog.Logger
+	reads              *readLedger
+	master             *Keyset
+	sessionUp          *signal
+	strangers          *strangers
 }
 
 // New makes a vault. It touches nothing: [Vault.CheckKeyset] and
 // [Vault.EnsureEnvironment] prepare the database.
 func New(cfg Config) *Vault {
 	v := &Vault{
-		store:     cfg.Store,
-		ring:      &keyring{master: cfg.Keyset, store: cfg.Store, envs: map[string]*Keyset{}},
-		check:     cfg.CheckIntegration,
-		tell:      cfg.TellProvider,
-		returns:   cfg.ReturnURLs,
-		clock:     cfg.Now,
-		log:       cfg.Log,
-		reads:     newReadLedger(),
-		master:    cfg.Keyset,
-		sessionUp: newSignal(),
-		strangers: newStrangers(),
+		store:              cfg.Store,
+		ring:               &keyring{master: cfg.Keyset, store: cfg.Store, envs: map[string]*Keyset{}},
+		check:              cfg.CheckIntegration,
+		tell:               cfg.TellProvider,
+		returns:            cfg.ReturnURLs,
+		ownersFromProvider: cfg.OwnersFromProvider,
+		clock:              cfg.Now,
+		log:                cfg.Log,
+		reads:              newReadLedger(),
+		master:             cfg.Keyset,
+		sessionUp:          newSignal(),
+		strangers:          newStrangers(),
 	}
 	if v.clock == nil {
 		v.clock = time.Now

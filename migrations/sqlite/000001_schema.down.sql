@@ -11,4 +11,7 @@ DROP TABLE connection_tags;
 DROP TABLE connections;
 DROP TABLE integrations;
 DROP TABLE api_keys;
+DROP TABLE admin_links;
+DROP TABLE admin_sessions;
+DROP TABLE admins;
 DROP TABLE environments;

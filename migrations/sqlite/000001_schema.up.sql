@@ -17,6 +17,74 @@ CREATE TABLE environments (
     CONSTRAINT environments_keyset_length CHECK (length(keyset) BETWEEN 1 AND 65536)
 ) STRICT;
 
+-- The people who look after this installation. They belong to no environment.
+CREATE TABLE admins (
+    id                TEXT    NOT NULL,
+    issuer            TEXT    NOT NULL, -- with subject who they are at an OpenID provider; empty for those who sign in by links only
+    subject           TEXT    NOT NULL,
+    email             TEXT    NOT NULL,
+    name              TEXT    NOT NULL,
+    role              TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL,
+    last_signed_in_at INTEGER,
+    removed_at        INTEGER,
+    CONSTRAINT admins_pkey            PRIMARY KEY (id),
+    CONSTRAINT admins_role            CHECK (role IN ('viewer', 'operator', 'owner')),
+    CONSTRAINT admins_identity        CHECK ((issuer = '') = (subject = '')),
+    CONSTRAINT admins_id_length       CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT admins_identity_length CHECK (length(issuer) <= 2048 AND length(subject) <= 255),
+    CONSTRAINT admins_people_length   CHECK (length(email) <= 512 AND length(name) BETWEEN 1 AND 512)
+) STRICT;
+CREATE UNIQUE INDEX admins_identity_key ON admins (issuer, subject) WHERE subject <> '';
+
+-- A stay of an admin in one browser, and the environment that it looks at.
+CREATE TABLE admin_sessions (
+    id               TEXT    NOT NULL,
+    admin_id         TEXT    NOT NULL,
+    environment_id   TEXT    NOT NULL,
+    token_hash       BLOB    NOT NULL,
+    trip_hash        BLOB, -- of the trip to the OpenID provider that began it: one trip begins one session
+    method           TEXT    NOT NULL,
+    role             TEXT    NOT NULL, -- at sign-in
+    provider_session TEXT    NOT NULL, -- sid, for back-channel logout
+    address          TEXT    NOT NULL,
+    agent            TEXT    NOT NULL,
+    created_at       INTEGER NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    seen_at          INTEGER NOT NULL,
+    ended_at         INTEGER,
+    CONSTRAINT admin_sessions_pkey           PRIMARY KEY (id),
+    CONSTRAINT admin_sessions_admin_id       FOREIGN KEY (admin_id) REFERENCES admins (id),
+    CONSTRAINT admin_sessions_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT admin_sessions_method         CHECK (method IN ('oidc', 'link')),
+    CONSTRAINT admin_sessions_role           CHECK (role IN ('viewer', 'operator', 'owner')),
+    CONSTRAINT admin_sessions_trip           CHECK ((method = 'oidc') = (trip_hash IS NOT NULL)),
+    CONSTRAINT admin_sessions_hash_is_sha256 CHECK (length(token_hash) = 32 AND length(trip_hash) = 32),
+    CONSTRAINT admin_sessions_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT admin_sessions_length         CHECK (length(provider_session) <= 512 AND length(address) <= 64 AND length(agent) <= 512)
+) STRICT;
+CREATE UNIQUE INDEX admin_sessions_trip_key    ON admin_sessions (trip_hash) WHERE trip_hash IS NOT NULL;
+CREATE INDEX        admin_sessions_by_admin    ON admin_sessions (admin_id, id);
+CREATE INDEX        admin_sessions_by_provider ON admin_sessions (provider_session) WHERE provider_session <> '';
+CREATE INDEX        admin_sessions_by_seen     ON admin_sessions (seen_at);
+
+-- Links that sign an admin in, once.
+CREATE TABLE admin_links (
+    id         TEXT    NOT NULL,
+    admin_id   TEXT    NOT NULL,
+    token_hash BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at    INTEGER,
+    CONSTRAINT admin_links_pkey           PRIMARY KEY (id),
+    CONSTRAINT admin_links_token_hash_key UNIQUE (token_hash),
+    CONSTRAINT admin_links_admin_id       FOREIGN KEY (admin_id) REFERENCES admins (id),
+    CONSTRAINT admin_links_hash_is_sha256 CHECK (length(token_hash) = 32),
+    CONSTRAINT admin_links_id_length      CHECK (length(id) BETWEEN 1 AND 64)
+) STRICT;
+CREATE INDEX admin_links_by_admin  ON admin_links (admin_id);
+CREATE INDEX admin_links_by_expiry ON admin_links (expires_at);
+
 -- The hash of an API key, never the key.
 CREATE TABLE api_keys (
     id             TEXT    NOT NULL,
