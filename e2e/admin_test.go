@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -23,21 +24,20 @@ func TestAdminRevokes(t *testing.T) {
 		h := w.api.headers(c.ID)
 		h.accepted("/api/v1/user", sandbox.AdaEmail)
 
-		key := makeKey(w, "admin", "connections:read", "connections:revoke", "audit:read", "integrations:read", "api_keys:write")
 		p := visit(t, look{NoScript: true})
 		p.open(w.front.url + "/admin/connections/" + c.ID) // as from a bookmark
 		p.arrive("Sign in")
 		p.inspect("admin-sign-in")
-		w.hide("a wrong API key", strings.Replace(key, "clv_key_", "clv_key_x", 1))
-		p.enter("API key", strings.Replace(key, "clv_key_", "clv_key_x", 1))
-		p.press("Sign in")
-		p.arrive("Sign in")
-		p.inspect("admin-sign-in-wrong")
-		if p.value("API key") != "" {
-			t.Error("the wrong key is still in the page")
-		}
-		p.enter("API key", key)
-		p.press("Sign in")
+		link := w.adminLink("owner")
+		p.open(link)
+		p.reads("This link signs you in as Grace")
+		p.inspect("admin-link")
+		p.press("Sign in as Grace (owner)")
+		p.arrive("Connections")
+		p.open(link)
+		p.reads("This link does not sign you in")
+		p.inspect("admin-link-used")
+		p.open(w.front.url + "/admin/connections/" + c.ID)
 		p.arrive("Ada Lovelace at TimeLog")
 		p.inspect("admin-connection")
 
@@ -102,8 +102,8 @@ func TestAdminRevokes(t *testing.T) {
 	})
 }
 
-// TestAdminWithScripts looks at the pages as most admins see them, and at a
-// key that may not do all.
+// TestAdminWithScripts looks at the pages as most admins see them, and as one
+// who may not do all.
 func TestAdminWithScripts(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, w *world) {
@@ -114,9 +114,7 @@ func TestAdminWithScripts(t *testing.T) {
 		p.open(w.front.url + "/admin")
 		p.arrive("Sign in")
 		p.inspect("admin-sign-in")
-		p.enter("API key", makeKey(w, "reader", "connections:read"))
-		p.press("Sign in")
-		p.arrive("Connections")
+		w.signIn(p, "viewer")
 		p.inspect("admin-connections")
 		p.open(w.front.url + "/admin/connections/" + id)
 		p.arrive("grace-1906 at Toggl Track")
@@ -130,9 +128,7 @@ func TestAdminWithScripts(t *testing.T) {
 		}
 
 		p = visit(t, look{})
-		p.open(w.front.url + "/admin")
-		p.enter("API key", apiKey)
-		p.press("Sign in")
+		w.signIn(p, "owner")
 		p.press("Integrations")
 		p.arrive("Integrations")
 		p.reads(w.front.url+"/connect/callback/", "Copy")
@@ -152,6 +148,22 @@ func importToggl(w *world, endUser string) string {
 		"end_user": map[string]any{"id": endUser},
 	}).want(http.StatusCreated).into(&c)
 	return c.ID
+}
+
+// adminLink makes a sign-in link for a new admin with the role.
+func (w *world) adminLink(role string) string {
+	w.t.Helper()
+	link := regexp.MustCompile(`http\S+/admin/link/\S+`).FindString(w.run("admin", "invite", "-name", "Grace", "-role", role))
+	w.hide("a sign-in link for admins", link[strings.LastIndex(link, "/")+1:])
+	return link
+}
+
+// signIn signs a person in to the console, as a new admin with the role.
+func (w *world) signIn(p *page, role string) {
+	w.t.Helper()
+	p.open(w.adminLink(role))
+	p.press("Sign in as Grace (" + role + ")")
+	p.arrive("Connections")
 }
 
 // makeKey makes an API key over REST.

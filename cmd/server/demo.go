@@ -123,7 +123,11 @@ func (d *demonstration) prepare(ctx context.Context) error {
 	}
 	toggl, clickTime, timeLog := d.sandbox.Toggl(), d.sandbox.ClickTime(), d.sandbox.TimeLog()
 	fmt.Fprintf(d.stdout, "\nClaviger demo at %s, with a Toggl Track, a ClickTime and a TimeLog of its own.\n", d.cfg.PublicURL)
-	fmt.Fprintf(d.stdout, "Admin page: %s/admin, API key: %s\n", d.cfg.PublicURL, d.key.Reveal())
+	invite, err := d.vault.InviteAdmin(ctx, d.caller, vault.NewAdmin{Name: firstAdminName, Role: vault.RoleOwner}, demoLinger)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.stdout, "Admin page, by a link that works once: %s\nAPI key: %s\n", d.linkOf(invite), d.key.Reveal())
 	for _, s := range []struct {
 		in         vault.Integration
 		credential string

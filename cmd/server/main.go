@@ -113,6 +113,7 @@ func commands() []command {
 		{"migrate", "up|down|status|force", "the schema of the database", migrateCommand},
 		{"key", "generate|list|rotate|reseal|retire", "the keyset that seals credentials", keyCommand},
 		{"apikey", "create|list|revoke", "API keys, for the first one or a lost one", apiKeyCommand},
+		{"admin", "invite|list|remove|restore", "the people who get into the console, by links that work once", adminCommand},
 		{"apply", "-f FILE", "environments, integrations and API keys as a file declares them; shows a plan first", applyCommand},
 		{"export", "", "writes such a file of what is there", exportCommand},
 		{"doctor", "", "checks configuration, database, schema, keyset, clock and reachability", doctor},

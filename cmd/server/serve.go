@@ -46,11 +46,33 @@ func serve(ctx context.Context, p *process, args []string) error {
 	if !key.IsZero() {
 		fmt.Fprintf(p.stdout, "API key, shown this once: %s\n", key.Reveal())
 	}
-	fmt.Fprintf(p.stdout, "Claviger %s is at %s (admin page: %s/admin)\n", version, cfg.PublicURL, cfg.PublicURL)
+	invite, hint, err := b.firstAdmin(ctx, env)
+	if err != nil {
+		return err
+	}
+	if !invite.Token.IsZero() {
+		fmt.Fprintf(p.stdout, "Admin page, by a link that works once: %s\n", b.linkOf(invite))
+	}
+	fmt.Fprintf(p.stdout, "Claviger %s is at %s (admin page: %s/admin%s)\n", version, cfg.PublicURL, cfg.PublicURL, hint)
 	if p.started != nil {
 		p.started(cfg.PublicURL.String())
 	}
 	return b.serve(ctx, ln)
+}
+
+// firstAdmin makes sure that somebody can get into the console: in embedded mode
+// the first admin is invited, once; else hint says how to.
+func (b *broker) firstAdmin(ctx context.Context, env *vault.Environment) (invite vault.Invite, hint string, err error) {
+	caller := vault.System("start", env.ID)
+	admins, err := b.vault.Admins(ctx, caller, vault.Page{Limit: 1})
+	if err != nil || len(admins) > 0 {
+		return vault.Invite{}, "", err
+	}
+	if !b.cfg.embedded() {
+		return vault.Invite{}, "; `claviger admin invite` makes the first admin", nil
+	}
+	invite, err = b.vault.InviteAdmin(ctx, caller, vault.NewAdmin{Name: firstAdminName, Role: vault.RoleOwner}, vault.InviteLife)
+	return invite, "", err
 }
 
 // listen opens the port first: a public URL that nobody set follows from it.

@@ -25,8 +25,6 @@ type apiKeysPage struct {
 // apiKeyRow is a key in the list.
 type apiKeyRow struct {
 	vault.APIKey
-	// Own says that this is the key of the session.
-	Own   bool
 	State keyState
 }
 
@@ -65,8 +63,8 @@ func (r apiKeyRow) RevokeHref() string { return apiKeysPath + "/" + r.ID + "/rev
 // Live says that the key still works.
 func (r apiKeyRow) Live() bool { return r.State == keyActive }
 
-func newAPIKeyRow(k vault.APIKey, v *visit, now time.Time) apiKeyRow {
-	row := apiKeyRow{APIKey: k, Own: k.ID == v.caller.ID, State: keyActive}
+func newAPIKeyRow(k vault.APIKey, now time.Time) apiKeyRow {
+	row := apiKeyRow{APIKey: k, State: keyActive}
 	switch {
 	case !k.RevokedAt.IsZero():
 		row.State = keyRevoked
@@ -102,7 +100,7 @@ func (h *Handler) listAPIKeys(c echo.Context, v visit) error {
 	}
 	found, page.Pager = paged(found, func(k *vault.APIKey) string { return k.ID }, p, apiKeysPath, nil, "key", "keys")
 	for _, k := range found {
-		page.Rows = append(page.Rows, newAPIKeyRow(k, &v, h.now()))
+		page.Rows = append(page.Rows, newAPIKeyRow(k, h.now()))
 	}
 	return httpd.Render(c, http.StatusOK, "admin/api-keys", page)
 }
@@ -123,7 +121,7 @@ func (h *Handler) confirmRevokeAPIKey(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	row := newAPIKeyRow(k, &v, h.now())
+	row := newAPIKeyRow(k, h.now())
 	if row.State == keyRevoked {
 		return c.Redirect(http.StatusSeeOther, keyRevokedPath(id))
 	}
@@ -138,10 +136,6 @@ func (h *Handler) revokeAPIKey(c echo.Context, v visit) error {
 	}
 	if err := h.vault.RevokeAPIKey(c.Request().Context(), v.caller, id); err != nil {
 		return err
-	}
-	if id == v.caller.ID { // the session ended with it
-		h.sessions.forget(c)
-		return c.Redirect(http.StatusSeeOther, signInPath+"?after="+afterSignOut)
 	}
 	return c.Redirect(http.StatusSeeOther, keyRevokedPath(id))
 }

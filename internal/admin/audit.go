@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -65,6 +66,8 @@ func (r auditRow) About() string {
 	switch {
 	case r.aboutKey():
 		return "Key " + r.names.key(r.Reason)
+	case r.aboutAdmin():
+		return "Admin " + r.names.key(r.Reason)
 	case r.ConnectionID == "" && r.IntegrationID != "":
 		return "Integration " + r.names.integration(r.IntegrationID)
 	}
@@ -76,13 +79,16 @@ func (r auditRow) aboutKey() bool {
 	return r.Action == vault.ActionAPIKeyCreated || r.Action == vault.ActionAPIKeyUpdated || r.Action == vault.ActionAPIKeyRevoked
 }
 
+// aboutAdmin reports whether the reason is the id of an admin.
+func (r auditRow) aboutAdmin() bool { return strings.HasPrefix(r.Reason, "adm_") }
+
 // Details is what remains to be said: how often, why, which generation.
 func (r auditRow) Details() []string {
 	var d []string
 	if r.Count > 1 {
 		d = append(d, counted(int(r.Count), "time", "times")+" within a minute")
 	}
-	if r.Reason != "" && !r.aboutKey() {
+	if r.Reason != "" && !r.aboutKey() && !r.aboutAdmin() {
 		d = append(d, reasonWords(&r.AuditEntry))
 	}
 	return d
@@ -127,7 +133,8 @@ func (h *Handler) listAudit(c echo.Context, v visit) error {
 	return httpd.Render(c, http.StatusOK, "admin/audit", page)
 }
 
-// names puts names to the ids in a trail, where the admin may know them.
+// names puts names to the ids in a trail, where the admin may know them: keys
+// are API keys and admins.
 type names struct{ keys, integrations map[string]string }
 
 func (n *names) key(id string) string {
@@ -151,7 +158,11 @@ func (h *Handler) auditRows(ctx context.Context, v *visit, entries []vault.Audit
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	n := &names{keys: map[string]string{}, integrations: map[string]string{}}
+	n := &names{integrations: map[string]string{}}
+	var err error
+	if n.keys, err = h.vault.AdminNames(ctx, v.caller, adminsIn(entries)); err != nil {
+		return nil, err
+	}
 	if v.caller.May(vault.ScopeAPIKeysWrite) {
 		keys, err := h.vault.APIKeys(ctx, v.caller, vault.Page{Limit: maxNames})
 		if err != nil {
@@ -175,4 +186,18 @@ func (h *Handler) auditRows(ctx context.Context, v *visit, entries []vault.Audit
 		rows[i] = auditRow{e, n}
 	}
 	return rows, nil
+}
+
+// adminsIn is the ids of admins in entries: who did it, or whom it was about.
+func adminsIn(entries []vault.AuditEntry) []string {
+	var ids []string
+	for _, e := range entries {
+		if e.ActorKind == vault.CallerAdmin {
+			ids = append(ids, e.ActorID)
+		}
+		if strings.HasPrefix(e.Reason, "adm_") {
+			ids = append(ids, e.Reason)
+		}
+	}
+	return ids
 }

@@ -7,7 +7,7 @@ import "time"
 func LimiterSize(n int, address func(i int) string) (size, most int) {
 	l := newLimiter(time.Now)
 	for i := range n {
-		l.take(address(i))
+		l.takeAddress(address(i))
 	}
-	return len(l.newer) + len(l.older), 2 * maxAddresses
+	return len(l.newer) + len(l.older), 2 * maxRemembered
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// maxBody bounds a form, in bytes. The largest one has an API key in it.
+// maxBody bounds a form, in bytes.
 const maxBody = 16 << 10
 
 // Config is what the pages need. All but Now are required.
@@ -30,7 +30,7 @@ type Config struct {
 }
 
 // Handler serves /admin. What it keeps between two requests is only how often
-// each address has tried to sign in.
+// each address and account has tried to sign in.
 type Handler struct {
 	vault     *vault.Vault
 	providers *providers.Service
@@ -50,7 +50,7 @@ func New(cfg Config) *Handler {
 		vault:     cfg.Vault,
 		providers: cfg.Providers,
 		publicURL: cfg.PublicURL,
-		sessions:  newKeeper(cfg.PublicURL, cfg.CookieKeys, now),
+		sessions:  newKeeper(cfg.PublicURL, newSealer(cfg.CookieKeys)),
 		tries:     newLimiter(now),
 		now:       now,
 	}
@@ -64,14 +64,19 @@ const (
 	integrationsPath = "/admin/integrations"
 	apiKeysPath      = "/admin/api-keys"
 	auditPath        = "/admin/audit"
+	adminsPath       = "/admin/admins"
+	environmentsPath = "/admin/environments"
+	ownSessionsPath  = "/admin/sessions"
 )
 
 // Mount adds the routes to an echo of [httpd.New].
 func (h *Handler) Mount(e *echo.Echo) {
 	g := e.Group("/admin", httpd.BodyLimit(maxBody), httpd.SameOrigin(h.publicURL))
-	g.GET("/sign-in", h.askForKey)
-	g.POST("/sign-in", h.signIn)
-	g.POST("/sign-out", h.signedIn(h.signOut))
+	g.GET("/sign-in", h.askToSignIn)
+	g.GET("/link/:token", h.showLink)
+	g.POST("/link/:token", h.useLink)
+	g.POST("/sign-out", h.signedInAnywhere(h.signOut))
+	g.POST("/environment", h.signedInAnywhere(h.switchEnvironment))
 
 	g.GET("", h.signedIn(h.home))
 	g.GET("/connections", h.signedIn(h.listConnections))

@@ -9,55 +9,67 @@ import (
 )
 
 const (
-	// triesPerMinute is how often one address may try to sign in.
+	// triesPerMinute is how often one address, and one account, may try to sign
+	// in.
 	triesPerMinute = 10
-	// maxAddresses bounds each of the two maps.
-	maxAddresses = 10_000
+	// maxRemembered bounds each of the two maps.
+	maxRemembered = 10_000
 )
 
-// limiter counts the tries of each address. API keys are too long to be
-// guessed; this is for whoever tries all the same, and for the log.
+// limiter counts the tries of each address and account, in this process. Links
+// are too long to be guessed and the OpenID provider has limits of its own; this
+// is for whoever tries all the same, and for the log.
 //
-// It remembers the addresses of late in two maps. When the newer one is full it
-// becomes the older one, which is forgotten: no list to keep sorted, and never
-// more than twice maxAddresses. Whoever has that many addresses to be forgotten
-// with has as many tries anyway.
+// It remembers those of late in two maps. When the newer one is full it becomes
+// the older one, which is forgotten: no list to keep sorted, and never more than
+// twice maxRemembered. Whoever has that many addresses to be forgotten with has
+// as many tries anyway.
 type limiter struct {
 	now func() time.Time
 
 	mu           sync.Mutex
-	newer, older map[netip.Prefix]*rate.Limiter
+	newer, older map[string]*rate.Limiter
 }
 
 func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, newer: map[netip.Prefix]*rate.Limiter{}}
+	return &limiter{now: now, newer: map[string]*rate.Limiter{}}
 }
 
-// take uses up one try of an address. Where it has none left, wait is how long
-// until the next.
-func (l *limiter) take(remote string) (wait time.Duration) {
+// takeAddress uses up one try of an address. Where it has none left, wait is how
+// long until the next.
+func (l *limiter) takeAddress(remote string) (wait time.Duration) {
+	return l.take("address " + network(remote).String())
+}
+
+// takeAccount uses up one try of an account: an admin's id, or who they are at
+// the OpenID provider.
+func (l *limiter) takeAccount(name string) (wait time.Duration) {
+	return l.take("account " + name)
+}
+
+func (l *limiter) take(key string) (wait time.Duration) {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.of(network(remote)).ReserveN(now, 1)
+	r := l.of(key).ReserveN(now, 1)
 	if wait = r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now) // a refused try does not put the next one off
 	}
 	return wait
 }
 
-func (l *limiter) of(p netip.Prefix) *rate.Limiter {
-	if r := l.newer[p]; r != nil {
+func (l *limiter) of(key string) *rate.Limiter {
+	if r := l.newer[key]; r != nil {
 		return r
 	}
-	r := l.older[p]
+	r := l.older[key]
 	if r == nil {
 		r = rate.NewLimiter(rate.Every(time.Minute/triesPerMinute), triesPerMinute)
 	}
-	if len(l.newer) >= maxAddresses {
-		l.newer, l.older = map[netip.Prefix]*rate.Limiter{}, l.newer
+	if len(l.newer) >= maxRemembered {
+		l.newer, l.older = map[string]*rate.Limiter{}, l.newer
 	}
-	l.newer[p] = r
+	l.newer[key] = r
 	return r
 }
 

@@ -22,38 +22,94 @@ func everyPage(connectionID, keyID string) []string {
 	}
 }
 
-func TestSignIn(t *testing.T) {
+func TestSignInByLink(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		k, key := w.key("ops")
+		i := w.invite("Ada <b>", vault.RoleOperator)
+		link := "/admin/link/" + i.Token.Reveal()
 		b := w.browser()
-		a := b.get("/admin/audit?actor=x")
-		if a.status != http.StatusSeeOther || a.location != "/admin/sign-in?next=%2Fadmin%2Faudit%3Factor%3Dx" {
-			t.Fatalf("without a session: %d to %q", a.status, a.location)
-		}
-		w.wantOn(b.page(a.location), []string{`name="next" value="/admin/audit?actor=x"`, `autocomplete="current-password"`, `type="password"`}, "Sign out")
+		b.site = "none" // typed, or from a mail program
 
-		a = b.post("/admin/sign-in", url.Values{"api_key": {"  " + key.Reveal() + "\r\n"}, "next": {"/admin/audit?actor=x"}})
-		if a.status != http.StatusSeeOther || a.location != "/admin/audit?actor=x" {
-			t.Fatalf("sign-in: %d to %q", a.status, a.location)
+		// Scanners of mail open links: any number of times, and nothing happens.
+		for range 3 {
+			a := w.browser().get(link)
+			if a.status != http.StatusOK || len(a.cookies) > 0 {
+				t.Fatalf("opening the link: %d, cookies %v", a.status, a.cookies)
+			}
+			w.wantOn(a.body, []string{"Sign in as Ada &lt;b&gt; (operator)", `method="post"`}, "Sign out", i.Token.Reveal())
 		}
-		if len(a.cookies) != 1 {
-			t.Fatalf("cookies = %v", a.cookies)
+		b.site = "same-origin"
+		a := b.post(link, nil)
+		if a.status != http.StatusSeeOther || a.location != "/admin" || len(a.cookies) != 1 {
+			t.Fatalf("sign-in: %d to %q, cookies %v", a.status, a.location, a.cookies)
 		}
 		c := a.cookies[0]
 		if c.Name != "clv_admin" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" || c.MaxAge != 0 {
 			t.Errorf("cookie = %+v", c)
 		}
-		if strings.Contains(c.Value, k.ID) {
-			t.Error("the cookie shows the key's id")
+		if strings.Contains(c.Value, i.Admin.ID) {
+			t.Error("the cookie shows the admin's id")
 		}
-		page := b.page("/admin/connections")
-		w.wantOn(page, []string{"Sign out", "Environment default", "“ops”"})
+		w.wantOn(b.page("/admin/connections"), []string{"Sign out", "Environment default", "Ada &lt;b&gt;", "operator"})
 		if a = b.get("/admin/sign-in"); a.status != http.StatusSeeOther || a.location != "/admin" {
 			t.Errorf("the sign-in page when signed in: %d to %q", a.status, a.location)
 		}
 		e := w.trail()[0]
-		if e.Action != vault.ActionAdminSignedIn || e.ActorKind != vault.CallerAdmin || e.ActorID != k.ID || e.SessionID == "" {
+		if e.Action != vault.ActionAdminSignedIn || e.ActorKind != vault.CallerAdmin || e.ActorID != i.Admin.ID || e.SessionID == "" || e.Reason != "link" {
 			t.Errorf("newest entry = %+v", e)
+		}
+
+		// Nobody gets in by it a second time.
+		thief := w.browser()
+		if a := thief.post(link, nil); a.status != http.StatusGone || len(a.cookies) > 0 {
+			t.Errorf("used again: %d, cookies %v", a.status, a.cookies)
+		}
+		w.wantOn(thief.get(link).body, []string{"This link does not sign you in", "claviger admin invite"}, "Ada")
+	})
+}
+
+func TestSignInByDeadLink(t *testing.T) {
+	w := one(t)
+	expired, replaced, removed := w.invite("A", vault.RoleViewer), w.invite("B", vault.RoleViewer), w.invite("C", vault.RoleViewer)
+	w.clock.advance(time.Hour)
+	if err := w.vault.RemoveAdmin(t.Context(), w.system(), removed.Admin.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.vault.InviteAgain(t.Context(), w.system(), replaced.Admin.ID, vault.InviteLife); err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"expired": expired.Token.Reveal(), "replaced": replaced.Token.Reveal(), "of a removed admin": removed.Token.Reveal(),
+		"cut short": expired.Token.Reveal()[:40], "unknown": "clv_adm_x",
+	} {
+		b := w.browser()
+		b.from = w.newAddress()
+		for _, a := range []answer{b.get("/admin/link/" + token), b.post("/admin/link/"+token, nil)} {
+			if a.status != http.StatusGone || len(a.cookies) > 0 || !strings.Contains(a.body, "This link does not sign you in") {
+				t.Errorf("%s: %d, cookies %v", name, a.status, a.cookies)
+			}
+		}
+	}
+}
+
+// TestOneLinkOneSession: however many use a link at once, one gets in.
+func TestOneLinkOneSession(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		i := w.invite("Ada", vault.RoleOwner)
+		in := make(chan bool, 8)
+		for range cap(in) {
+			go func() {
+				_, err := w.vault.SignInByLink(t.Context(), i.Token, vault.Browser{})
+				in <- err == nil
+			}()
+		}
+		n := 0
+		for range cap(in) {
+			if <-in {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d sessions by one link", n)
 		}
 	})
 }
@@ -61,74 +117,17 @@ func TestSignIn(t *testing.T) {
 func TestSignInOnHTTPS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t), "https")
-	_, key := w.key("ops")
-	a := w.browser().signIn(key)
+	a := w.browser().signIn(w.invite("Ada", vault.RoleOwner).Token)
 	if len(a.cookies) != 1 || a.cookies[0].Name != "__Host-clv_admin" || !a.cookies[0].Secure {
 		t.Errorf("cookies = %v", a.cookies)
 	}
 }
 
-// TestSignInRefused: one sentence for all keys that are no good.
-func TestSignInRefused(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		revoked, revokedKey := w.key("revoked")
-		if err := w.vault.RevokeAPIKey(t.Context(), w.system(), revoked.ID); err != nil {
-			t.Fatal(err)
-		}
-		_, backend := w.key("backend", vault.ScopeCredentialsRead, vault.ScopeConnectWrite)
-		_, expired, err := w.vault.CreateAPIKey(t.Context(), w.system(), vault.NewAPIKey{
-			Name: "expired", Scopes: vault.AllScopes(), ExpiresAt: w.clock.Now().Add(time.Minute),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.clock.advance(2 * time.Minute)
-		const wrong = "This API key does not work here."
-		for i, tt := range []struct {
-			name, key string
-			status    int
-			says      string
-		}{
-			{"empty", "", 422, wrong},
-			{"unknown", "clv_key_unknown-canary-2c77", 422, wrong},
-			{"revoked", revokedKey.Reveal(), 422, wrong},
-			{"expired", expired.Reveal(), 422, wrong},
-			{"long", strings.Repeat("k", 5000), 422, wrong},
-			{"without the scope", backend.Reveal(), 403, "lacks the scope connections:read"},
-		} {
-			t.Run(tt.name, func(t *testing.T) {
-				b := w.browser()
-				b.from = fmt.Sprintf("192.0.2.%d", i+10)
-				a := b.post("/admin/sign-in", url.Values{"api_key": {tt.key}, "next": {"/admin/audit"}})
-				if a.status != tt.status || !strings.Contains(a.body, tt.says) || len(a.cookies) > 0 {
-					t.Errorf("%d, cookies %v:\n%s", a.status, a.cookies, a.body)
-				}
-				w.wantOn(a.body, []string{`value="/admin/audit"`, `aria-invalid="true"`, `name="api_key" type="password" value=""`})
-			})
-		}
-		w.secrets = append(w.secrets, "clv_key_unknown-canary-2c77", expired.Reveal())
-		if got := w.trail()[0]; got.Action != vault.ActionRefused || got.Reason != string(vault.ScopeConnectionsRead) {
-			t.Errorf("newest entry = %+v, want the refusal for want of a scope", got)
-		}
-	})
-}
-
-// TestSignInKeyInQuery: no secret is taken from a URL.
-func TestSignInKeyInQuery(t *testing.T) {
-	w := one(t)
-	_, key := w.key("ops")
-	a := w.browser().post("/admin/sign-in?api_key="+key.Reveal(), nil)
-	if a.status != http.StatusUnprocessableEntity {
-		t.Errorf("status = %d", a.status)
-	}
-	w.wantNoLeak()
-}
-
 // TestSignInLeadsInside: nobody is sent elsewhere after signing in.
 func TestSignInLeadsInside(t *testing.T) {
 	w := one(t)
-	_, key := w.key("ops")
-	for i, tt := range []struct{ next, want string }{
+	b := w.admin()
+	for _, tt := range []struct{ next, want string }{
 		{"", "/admin"},
 		{"/admin/connections?q=ada&status=active", "/admin/connections?q=ada&status=active"},
 		{"https://evil.example/admin/audit", "/admin"},
@@ -139,29 +138,30 @@ func TestSignInLeadsInside(t *testing.T) {
 		{"/administrator", "/admin"},
 		{"/admin/sign-out", "/admin"},
 		{"/admin/sign-in?next=/admin", "/admin"},
+		{"/admin/link/clv_adm_x", "/admin"},
 		{"javascript:alert(1)", "/admin"},
 		{"/admin/connections\r\nX-Evil: 1", "/admin"},
-		{"/admin?" + strings.Repeat("a", 4000), "/admin"},
 	} {
-		b := w.browser()
-		b.from = fmt.Sprintf("198.51.100.%d", i)
-		a := b.post("/admin/sign-in", url.Values{"api_key": {key.Reveal()}, "next": {tt.next}})
+		a := b.get("/admin/sign-in?" + url.Values{"next": {tt.next}}.Encode())
 		if a.status != http.StatusSeeOther || a.location != tt.want || a.header.Get("X-Evil") != "" {
 			t.Errorf("next %.60q leads to %q (%d), want %q", tt.next, a.location, a.status, tt.want)
 		}
+	}
+	a := w.browser().get("/admin/audit?actor=x")
+	if a.status != http.StatusSeeOther || a.location != "/admin/sign-in?next=%2Fadmin%2Faudit%3Factor%3Dx" {
+		t.Errorf("without a session: %d to %q", a.status, a.location)
 	}
 }
 
 func TestSignInIsLimitedByAddress(t *testing.T) {
 	w := one(t)
-	_, key := w.key("ops")
 	try := func(from string) answer {
 		b := w.browser()
 		b.from = from
 		return b.signIn(vault.NewSecret("wrong"))
 	}
 	for i := range 10 {
-		if a := try("203.0.113.7"); a.status != http.StatusUnprocessableEntity {
+		if a := try("203.0.113.7"); a.status != http.StatusGone {
 			t.Fatalf("try %d: %d", i, a.status)
 		}
 	}
@@ -169,18 +169,18 @@ func TestSignInIsLimitedByAddress(t *testing.T) {
 	if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") != "6" {
 		t.Fatalf("try 11: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
-	w.wantOn(a.body, []string{"Too many tries", "Wait 6 seconds", `name="api_key"`})
-	if a := try("203.0.113.8"); a.status != http.StatusUnprocessableEntity {
+	w.wantOn(a.body, []string{"Too many tries", "Wait 6 seconds"})
+	if a := try("203.0.113.8"); a.status != http.StatusGone {
 		t.Errorf("another address: %d", a.status)
 	}
 
-	good := w.browser()
+	good, link := w.browser(), w.invite("Ada", vault.RoleOwner).Token
 	good.from = "203.0.113.7"
-	if a := good.signIn(key); a.status != http.StatusTooManyRequests {
-		t.Errorf("the right key, too: %d", a.status)
+	if a := good.signIn(link); a.status != http.StatusTooManyRequests {
+		t.Errorf("the right link, too: %d", a.status)
 	}
 	w.clock.advance(6 * time.Second)
-	if a := good.signIn(key); a.status != http.StatusSeeOther {
+	if a := good.signIn(link); a.status != http.StatusSeeOther {
 		t.Errorf("after waiting as told: %d", a.status)
 	}
 
@@ -191,9 +191,33 @@ func TestSignInIsLimitedByAddress(t *testing.T) {
 	if a := try("2001:db8:1:1:ffff::1"); a.status != http.StatusTooManyRequests {
 		t.Errorf("another address of the same /64: %d", a.status)
 	}
-	if a := try("2001:db8:1:2::1"); a.status != http.StatusUnprocessableEntity {
+	if a := try("2001:db8:1:2::1"); a.status != http.StatusGone {
 		t.Errorf("another /64: %d", a.status)
 	}
+}
+
+// TestSignInIsLimitedByAccount: from however many addresses.
+func TestSignInIsLimitedByAccount(t *testing.T) {
+	w := one(t)
+	who := w.invite("Ada", vault.RoleOwner).Admin
+	try := func() answer {
+		i, err := w.vault.InviteAgain(t.Context(), w.system(), who.ID, vault.InviteLife)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := w.browser()
+		b.from = w.newAddress()
+		return b.signIn(i.Token)
+	}
+	for i := range 10 {
+		if a := try(); a.status != http.StatusSeeOther {
+			t.Fatalf("try %d: %d", i, a.status)
+		}
+	}
+	if a := try(); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") != "6" {
+		t.Errorf("try 11: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	w.admin() // somebody else gets in
 }
 
 // TestSignInForgetsAddresses: the memory for addresses is bounded.
@@ -268,14 +292,16 @@ func TestSessionsEnd(t *testing.T) {
 			name string
 			end  func(b *browser)
 		}{
-			{"its key is revoked", func(b *browser) {
-				keys, err := w.vault.APIKeys(t.Context(), w.system(), vault.Page{Limit: 1})
-				if err != nil {
+			{"its admin is removed", func(b *browser) {
+				if err := w.vault.RemoveAdmin(t.Context(), w.system(), b.self.ID); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.vault.RevokeAPIKey(t.Context(), w.system(), keys[0].ID); err != nil {
-					t.Fatal(err)
-				}
+			}},
+			{"the same browser signed in anew", func(b *browser) {
+				before := b.cookie()
+				b.signInAgain()
+				b.page("/admin/connections")
+				b.plant(before)
 			}},
 			{"nobody used it", func(*browser) { w.clock.advance(30 * time.Minute) }},
 			{"it has lasted a day's work, however busy", func(b *browser) {
@@ -342,7 +368,6 @@ func TestSessionSurvivesKeyRotation(t *testing.T) {
 		replica.url = replica.serve(keyset)
 		other := replica.browser()
 		other.plant(cookie)
-		w.clock.advance(2 * time.Minute) // enough for a fresh cookie
 		a := other.get("/admin/connections")
 		return a.status, other.cookie()
 	}
@@ -371,6 +396,7 @@ func TestForgedForms(t *testing.T) {
 		forms := []string{
 			"/admin/connections/" + conn.ID + "/revoke",
 			"/admin/api-keys/" + victimKey.ID + "/revoke",
+			"/admin/environment",
 			"/admin/sign-out",
 		}
 		for _, path := range forms {
@@ -403,10 +429,9 @@ func TestForgedForms(t *testing.T) {
 		}
 		b.site = "same-origin"
 		// Nor is anybody signed in from elsewhere.
-		_, key := w.key("attacker")
 		stranger := w.browser()
 		stranger.site = "cross-site"
-		if a := stranger.signIn(key); a.status != http.StatusForbidden || len(a.cookies) > 0 {
+		if a := stranger.signIn(w.invite("Attacker", vault.RoleOwner).Token); a.status != http.StatusForbidden || len(a.cookies) > 0 {
 			t.Errorf("sign-in from another site: %d, %v", a.status, a.cookies)
 		}
 		// A form without a session is not done either.
@@ -435,7 +460,7 @@ func TestWrongFormType(t *testing.T) {
 	if a := b.do(r); a.status != http.StatusUnsupportedMediaType {
 		t.Errorf("JSON: %d", a.status)
 	}
-	if a := b.post("/admin/sign-in", url.Values{"api_key": {strings.Repeat("k", 32<<10)}}); a.status != http.StatusRequestEntityTooLarge {
+	if a := b.post("/admin/sign-out", url.Values{"token": {strings.Repeat("k", 32<<10)}}); a.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large form: %d", a.status)
 	}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"net/url"
@@ -17,19 +18,15 @@ import (
 	"github.com/claviger/claviger/web"
 )
 
-// signInPage asks for an API key. admin/sign-in.html
+// signInPage says how to get in. admin/sign-in.html
 type signInPage struct {
 	frame   // empty: there is nowhere to go yet
 	Notices []web.Notice
-	Key     web.Field
-	// Next is where to go afterwards, "" for the start.
-	Next string
+	// Command makes a link.
+	Command web.Copy
 }
 
-const (
-	maxKey  = 512  // bytes; ours have 58, configured ones what people like
-	maxNext = 2048 // bytes
-)
+const maxNext = 2048 // bytes
 
 // Why somebody is asked to sign in, as the address says it.
 const (
@@ -37,19 +34,15 @@ const (
 	afterSignOut = "sign-out"
 )
 
-func newSignInPage(next string) signInPage {
-	return signInPage{
-		Next: next,
-		Key: web.Field{
-			Name: "api_key", Label: "API key", Type: "password", Required: true, Autofocus: true, Code: true,
-			Autocomplete: "current-password",
-			Help:         "It starts with clv_key_, unless you chose one of your own, and needs the scope connections:read.",
-		},
-	}
+// inviteCommand makes the first admin, and lets an admin in when all else fails.
+const inviteCommand = "claviger admin invite"
+
+func newSignInPage() signInPage {
+	return signInPage{Command: web.Copy{Name: "command", Label: "Where Claviger runs", Value: inviteCommand}}
 }
 
 // GET /admin/sign-in
-func (h *Handler) askForKey(c echo.Context) error {
+func (h *Handler) askToSignIn(c echo.Context) error {
 	q := httpd.Query(c)
 	next, why := inside(q.String("next", maxNext)), q.OneOf("after", "", afterSession, afterSignOut)
 	if err := q.Err(); err != nil {
@@ -65,7 +58,7 @@ func (h *Handler) askForKey(c echo.Context) error {
 		// strict cookie is not sent then. It is when the page asks once more.
 		c.Response().Header().Set("Refresh", "0")
 	}
-	page := newSignInPage(next)
+	page := newSignInPage()
 	switch why {
 	case afterSession:
 		page.Notices = []web.Notice{{Kind: web.Info, Title: "Your session is over", Text: "Sign in again to go on. If you had just sent a form, it was not acted on."}}
@@ -75,58 +68,84 @@ func (h *Handler) askForKey(c echo.Context) error {
 	return httpd.Render(c, http.StatusOK, "admin/sign-in", page)
 }
 
-// POST /admin/sign-in
-func (h *Handler) signIn(c echo.Context) error {
-	form, err := httpd.Form(c)
+// linkPage asks whoever opened a sign-in link whether to go on. admin/link.html
+type linkPage struct {
+	frame
+	Admin vault.Admin
+}
+
+// GET /admin/link/{token}
+//
+// It changes nothing: mail scanners and previews open links, too.
+func (h *Handler) showLink(c echo.Context) error {
+	a, err := h.vault.AdminOfLink(c.Request().Context(), vault.NewSecret(c.Param("token")))
 	if err != nil {
-		return err
+		return h.refuseLink(c, err)
 	}
-	next := inside(form.Get("next"))
-	if wait := h.tries.take(c.RealIP()); wait > 0 {
-		return h.refuseForNow(c, newSignInPage(next), wait)
-	}
-	key := strings.TrimSpace(form.Get("api_key")) // the clipboard adds line ends
-	if len(key) > maxKey {
-		key = ""
+	return httpd.Render(c, http.StatusOK, "admin/link", linkPage{Admin: a})
+}
+
+// POST /admin/link/{token}
+func (h *Handler) useLink(c echo.Context) error {
+	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
+		return refuseForNow(c, wait)
 	}
 	ctx := c.Request().Context()
-	caller, s, err := h.vault.SignIn(ctx, vault.NewSecret(key))
-	if f, ok := fault.As(err); ok {
-		return refuseKey(c, newSignInPage(next), f)
-	}
+	token := vault.NewSecret(c.Param("token"))
+	a, err := h.vault.AdminOfLink(ctx, token)
 	if err != nil {
+		return h.refuseLink(c, err)
+	}
+	if wait := h.tries.takeAccount(a.ID); wait > 0 {
+		return refuseForNow(c, wait)
+	}
+	in, err := h.vault.SignInByLink(ctx, token, h.browser(c))
+	if err != nil {
+		return h.refuseLink(c, err)
+	}
+	if err := h.welcome(c, in); err != nil {
 		return err
 	}
-	rec := httpd.RecordOf(ctx)
-	rec.SetActor(caller.ID)
-	rec.SetEnvironment(caller.EnvironmentID)
-	if err := h.sessions.begin(c, s); err != nil {
+	return c.Redirect(http.StatusSeeOther, homePath)
+}
+
+// refuseLink explains a link that signs nobody in: one page for all of them.
+func (h *Handler) refuseLink(c echo.Context, err error) error {
+	if !errors.Is(err, vault.ErrDeadLink) {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, orHome(next))
-}
-
-// refuseKey shows the form again. One sentence for every key that is no good:
-// which of them was good once is nobody's business.
-func refuseKey(c echo.Context, page signInPage, f *fault.Error) error {
-	status := http.StatusUnprocessableEntity
-	switch f.Kind {
-	case fault.Unauthenticated:
-		page.Key.Error = "This API key does not work here. Check that you copied all of it; a key that has expired or was revoked does not work either."
-	case fault.InsufficientScope:
-		status = http.StatusForbidden
-		page.Key.Error = "This API key may not see connections: it lacks the scope connections:read. Sign in with one that has it."
-	default:
-		return f
-	}
-	httpd.RecordOf(c.Request().Context()).SetOutcome(f.Kind.Code())
-	return httpd.Render(c, status, "admin/sign-in", page)
-}
-
-func (h *Handler) refuseForNow(c echo.Context, page signInPage, wait time.Duration) error {
-	seconds := int(math.Ceil(wait.Seconds()))
+	page := newSignInPage()
 	page.Notices = []web.Notice{{
-		Kind: web.Problem, Title: "Too many tries from your address",
+		Kind: web.Problem, Title: "This link does not sign you in",
+		Text: "It was used already, or is too old, or a newer one took its place, or a part of it is missing.",
+	}}
+	httpd.RecordOf(c.Request().Context()).SetOutcome("dead_link")
+	return httpd.Render(c, http.StatusGone, "admin/sign-in", page)
+}
+
+// browser is where the request comes from, and the session that it has.
+func (h *Handler) browser(c echo.Context) vault.Browser {
+	b := vault.Browser{Address: c.RealIP(), Agent: c.Request().UserAgent()}
+	if v, err := h.visit(c); err == nil {
+		b.Replaces = v.stay.Session.ID
+	}
+	return b
+}
+
+// welcome gives the browser its session.
+func (h *Handler) welcome(c echo.Context, in vault.SignedIn) error {
+	rec := httpd.RecordOf(c.Request().Context())
+	rec.SetActor(in.Admin.ID)
+	rec.SetEnvironment(in.Session.EnvironmentID)
+	return h.sessions.begin(c, in)
+}
+
+// refuseForNow is for whoever tried too often.
+func refuseForNow(c echo.Context, wait time.Duration) error {
+	seconds := int(math.Ceil(wait.Seconds()))
+	page := newSignInPage()
+	page.Notices = []web.Notice{{
+		Kind: web.Problem, Title: "Too many tries",
 		Text: "Wait " + strconv.Itoa(seconds) + " seconds and try again.",
 	}}
 	c.Response().Header().Set("Retry-After", strconv.Itoa(seconds))
@@ -136,7 +155,7 @@ func (h *Handler) refuseForNow(c echo.Context, page signInPage, wait time.Durati
 
 // POST /admin/sign-out
 func (h *Handler) signOut(c echo.Context, v visit) error {
-	if err := h.vault.SignOut(c.Request().Context(), v.caller, v.session.AdminSession); err != nil {
+	if err := h.vault.SignOut(c.Request().Context(), v.caller, v.stay.Session.ID); err != nil {
 		return err
 	}
 	h.sessions.forget(c)
@@ -167,7 +186,7 @@ func inside(ref string) string {
 		return ""
 	}
 	below, ok := strings.CutPrefix(u.Path, homePath)
-	if !ok || below != "" && below[0] != '/' || strings.HasPrefix(below, "/sign-") {
+	if !ok || below != "" && below[0] != '/' || strings.HasPrefix(below, "/sign-") || strings.HasPrefix(below, "/link/") {
 		return ""
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()

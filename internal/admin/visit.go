@@ -1,28 +1,39 @@
 package admin
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/vault"
+	"github.com/claviger/claviger/web"
 )
 
 // visit is a request of an admin who is signed in.
 type visit struct {
-	caller  vault.Caller
-	session session
+	caller vault.Caller
+	stay   vault.Stay
+	ticket ticket
 }
 
 // step is a handler for an admin who is signed in.
 type step func(echo.Context, visit) error
 
 // signedIn lets a step have the requests of signed-in admins; others are sent
-// to sign in. A form gets no further without the session's token.
-func (h *Handler) signedIn(next step) echo.HandlerFunc {
+// to sign in. A form gets no further without the session's token for the
+// environment that the session looks at.
+func (h *Handler) signedIn(next step) echo.HandlerFunc { return h.guarded(next, false) }
+
+// signedInAnywhere is signedIn for forms that mean the same in every
+// environment: one from before a switch will do.
+func (h *Handler) signedInAnywhere(next step) echo.HandlerFunc { return h.guarded(next, true) }
+
+func (h *Handler) guarded(next step, anywhere bool) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		v, err := h.visit(c)
 		if fault.Is(err, fault.Unauthenticated) {
@@ -31,35 +42,53 @@ func (h *Handler) signedIn(next step) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if err := v.checkToken(c); err != nil {
-			return v.explain(c, err)
+		if err := v.checkToken(c, anywhere); err != nil {
+			return h.explain(c, v, err)
 		}
-		return v.explain(c, next(c, v))
+		return h.explain(c, v, next(c, v))
+	}
+}
+
+// fresh is for pages whose form needs a fresh sign-in: it is asked for before
+// the form, not after it has been filled in.
+func (h *Handler) fresh(next step) step {
+	return func(c echo.Context, v visit) error {
+		if err := h.vault.RequireFresh(v.caller); err != nil {
+			return err
+		}
+		return next(c, v)
 	}
 }
 
 // visit reads who is there.
 func (h *Handler) visit(c echo.Context) (visit, error) {
-	s, ok := h.sessions.open(c)
+	t, ok, err := h.sessions.open(c)
+	if err != nil {
+		return visit{}, err
+	}
 	if !ok {
 		return visit{}, fault.New(fault.Unauthenticated, "This needs a sign-in.")
 	}
 	ctx := c.Request().Context()
-	caller, err := h.vault.ResumeAdmin(ctx, s.AdminSession)
+	// A stream stays open, and asks anew, by itself: nobody uses it.
+	use := c.Request().Header.Get("Accept") != "text/event-stream"
+	stay, err := h.vault.ResumeAdmin(ctx, t.ID, vault.NewSecret(t.Token), use)
 	if err != nil {
 		return visit{}, err
 	}
+	caller := stay.Caller()
 	rec := httpd.RecordOf(ctx)
 	rec.SetActor(caller.ID)
 	rec.SetEnvironment(caller.EnvironmentID)
-	return visit{caller, s}, h.sessions.touch(c, s)
+	return visit{caller, stay, t}, nil
 }
 
 // tokenField is the name of the token in forms.
 const tokenField = "token"
 
-// checkToken refuses a form that was not made for this session.
-func (v *visit) checkToken(c echo.Context) error {
+// checkToken refuses a form that was not made for this session, or, unless
+// anywhere, while it looked at another environment.
+func (v *visit) checkToken(c echo.Context, anywhere bool) error {
 	switch c.Request().Method {
 	case http.MethodGet, http.MethodHead:
 		return nil
@@ -68,20 +97,38 @@ func (v *visit) checkToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !v.session.owns(form.Get(tokenField)) {
+	environment, ok := v.ticket.formOf(form.Get(tokenField))
+	switch {
+	case !ok:
 		return fault.New(fault.Forbidden, "This form was not made for your session, so nothing was done.")
+	case !anywhere && environment != v.caller.EnvironmentID:
+		return fault.New(fault.Forbidden, "This form was opened in the environment %s, and you have switched to %s since, so nothing was done.",
+			v.environmentName(environment), v.stay.Environment)
 	}
 	return nil
 }
 
 // frame is what every page of a signed-in admin has around it. admin/layout.html
 type frame struct {
+	Admin       vault.Admin
 	Environment string
-	KeyName     string
+	// Switch is the choice of environments; nil where there is only one.
+	Switch []web.Option
+	// Section is the main page to show after a switch.
+	Section string
 	// Token goes into every form.
 	Token string
 	Nav   []place
+
+	caller vault.Caller
 }
+
+// May reports whether the admin may do what needs the scope: what they may not
+// is not offered.
+func (f frame) May(scope string) bool { return f.caller.May(vault.Scope(scope)) }
+
+// EnvironmentID is the environment that the page is about.
+func (f frame) EnvironmentID() string { return f.caller.EnvironmentID }
 
 // place is one of the main pages, for the navigation.
 type place struct {
@@ -91,9 +138,17 @@ type place struct {
 }
 
 // frame is the frame of a page; at is the main page that it belongs to. What
-// the key may not see is not offered.
+// the admin may not see is not offered.
 func (v *visit) frame(c echo.Context, at string) frame {
-	f := frame{Environment: v.session.Environment, KeyName: v.session.KeyName, Token: v.session.Token}
+	f := frame{
+		Admin: v.stay.Admin, Environment: v.stay.Environment, Section: orHome(at),
+		Token: v.ticket.formToken(v.caller.EnvironmentID), caller: v.caller,
+	}
+	if len(v.stay.Environments) > 1 {
+		for _, e := range v.stay.Environments {
+			f.Switch = append(f.Switch, web.Option{Value: e.ID, Label: e.Name})
+		}
+	}
 	for _, p := range [...]struct {
 		href, text string
 		scope      vault.Scope
@@ -102,6 +157,8 @@ func (v *visit) frame(c echo.Context, at string) frame {
 		{integrationsPath, "Integrations", vault.ScopeIntegrationsRead},
 		{apiKeysPath, "API keys", vault.ScopeAPIKeysWrite},
 		{auditPath, "Audit trail", vault.ScopeAuditRead},
+		{adminsPath, "Admins", vault.ScopeAdminsWrite},
+		{environmentsPath, "Environments", vault.ScopeEnvironmentsWrite},
 	} {
 		if !v.caller.May(p.scope) {
 			continue
@@ -128,7 +185,10 @@ type problemPage struct {
 
 // explain says in the words of these pages what the rooms below refuse, with
 // the way on around it. Faults of ours keep the words of the error exit.
-func (v *visit) explain(c echo.Context, err error) error {
+func (h *Handler) explain(c echo.Context, v visit, err error) error {
+	if errors.Is(err, vault.ErrSignInAgain) {
+		return h.askAgain(c, v)
+	}
 	f, ok := fault.As(err)
 	if !ok {
 		return err
@@ -138,13 +198,17 @@ func (v *visit) explain(c echo.Context, err error) error {
 	switch f.Kind {
 	case fault.NotFound:
 		status, page.Title = http.StatusNotFound, "There is nothing here"
-		page.Next = "It may have been deleted, or belong to another environment than the one you are signed in to."
+		page.Next = "It may have been deleted, or belong to another environment than " + v.stay.Environment + "."
 	case fault.InsufficientScope:
-		status, page.Title = http.StatusForbidden, "Your API key may not do this"
-		page.Next = "Sign in with a key that has this scope."
+		status, page.Title = http.StatusForbidden, "Your role may not do this"
+		page.Text = "You are signed in as " + roleWords(v.stay.Admin.Role) + "."
+		page.Next = "Ask an owner to do it, or for another role."
 	case fault.Forbidden:
 		status, page.Title = http.StatusForbidden, "Nothing was done"
 		page.Next = "Open the page anew and send the form from there."
+	case fault.Conflict:
+		status, page.Title = http.StatusConflict, "Nothing was done"
+		page.Next = "Open the page anew and see what is there now."
 	case fault.Malformed:
 		status, page.Title = http.StatusBadRequest, "This address cannot be read"
 		page.Next = "Go on from one of the pages above."
@@ -158,4 +222,30 @@ func (v *visit) explain(c echo.Context, err error) error {
 	rec.SetOutcome(f.Kind.Code())
 	rec.Add(slog.String("error", f.Error()))
 	return httpd.Render(c, status, "admin/problem", page)
+}
+
+// againPage asks for a fresh sign-in. admin/again.html
+type againPage struct {
+	frame
+	Command web.Copy
+}
+
+// askAgain explains why signing in once more is needed, and how.
+func (h *Handler) askAgain(c echo.Context, v visit) error {
+	httpd.RecordOf(c.Request().Context()).SetOutcome("sign_in_again")
+	return httpd.Render(c, http.StatusForbidden, "admin/again", againPage{
+		frame: v.frame(c, ""),
+		Command: web.Copy{
+			Name: "command", Label: "Where Claviger runs", Value: inviteCommand + " -admin " + v.stay.Admin.ID,
+		},
+	})
+}
+
+// environmentName is what an environment is called, or its id.
+func (v *visit) environmentName(id string) string {
+	i := slices.IndexFunc(v.stay.Environments, func(e vault.Environment) bool { return e.ID == id })
+	if i < 0 {
+		return id
+	}
+	return v.stay.Environments[i].Name
 }

@@ -47,9 +47,17 @@ var actions = [...]struct {
 	{vault.ActionAPIKeyCreated, "API key created"},
 	{vault.ActionAPIKeyUpdated, "API key changed"},
 	{vault.ActionAPIKeyRevoked, "API key revoked"},
+	{vault.ActionAdminInvited, "Admin invited"},
 	{vault.ActionAdminSignedIn, "Admin signed in"},
 	{vault.ActionAdminSignedOut, "Admin signed out"},
+	{vault.ActionAdminSessionEnded, "Admin's session ended"},
+	{vault.ActionAdminRefused, "Sign-in of an admin refused"},
+	{vault.ActionAdminRoleChanged, "Admin's role changed"},
+	{vault.ActionAdminRemoved, "Admin removed"},
+	{vault.ActionAdminRestored, "Admin let in again"},
 	{vault.ActionEnvironmentCreated, "Environment created"},
+	{vault.ActionEnvironmentRenamed, "Environment renamed"},
+	{vault.ActionEnvironmentSwitched, "Environment looked at"},
 	{vault.ActionReadAuditChanged, "Recording of reads changed"},
 	{vault.ActionKeysetChanged, "Encryption keys changed"},
 	{vault.ActionRefused, "Refused for want of a scope"},
@@ -89,7 +97,7 @@ func actorWords(kind vault.CallerKind, name string) string {
 	case vault.CallerAPIKey:
 		return "Key " + name
 	case vault.CallerAdmin:
-		return "Admin with key " + name
+		return "Admin " + name
 	case vault.CallerEndUser:
 		return "End user, in " + name
 	case vault.CallerSystem:
@@ -161,4 +169,12 @@ func outcomeWords(o vault.Outcome) string {
 
 func sortTags(tags []tagLink) {
 	slices.SortFunc(tags, func(a, b tagLink) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// roleWords is a role with its article.
+func roleWords(r vault.Role) string {
+	if r == vault.RoleViewer {
+		return "a viewer"
+	}
+	return "an " + string(r)
 }

@@ -14,8 +14,11 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/internal/admin"
 	"github.com/claviger/claviger/internal/httpd"
@@ -41,6 +44,10 @@ type world struct {
 	heard  *provider
 	// secrets are those that no page, log or row may show.
 	secrets []string
+	// addresses counts those that were given to browsers.
+	addresses *atomic.Int32
+	// routes is what serves, for tests of every route.
+	routes *echo.Echo
 }
 
 // clock is a clock that tests push on.
@@ -130,7 +137,7 @@ func newWorld(t *testing.T, db *storetest.DB, scheme string) *world {
 	w := &world{
 		t: t, db: db, log: &lockedBuffer{}, pages: &lockedBuffer{}, heard: &provider{outcome: vault.OutcomeRevoked},
 		clock:   &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
-		secrets: []string{clientSecret},
+		secrets: []string{clientSecret}, addresses: new(atomic.Int32),
 	}
 	var err error
 	if w.keyset, err = vault.NewKeyset(); err != nil {
@@ -188,6 +195,7 @@ func (w *world) serve(keyset *vault.Keyset) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.routes = e
 	admin.New(admin.Config{Vault: w.vault, Providers: service, PublicURL: w.public, CookieKeys: keys, Now: w.clock.Now}).Mount(e)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = httpd.NewServer(e, log)
@@ -249,7 +257,12 @@ func (w *world) connectIn(env, integration, method string, n vault.NewImport) va
 // trail is the newest part of the trail, newest first.
 func (w *world) trail() []vault.AuditEntry {
 	w.t.Helper()
-	entries, err := w.vault.Audit(w.t.Context(), w.system(), vault.AuditFilter{Page: vault.Page{Limit: 200}})
+	return w.trailOf(w.env)
+}
+
+func (w *world) trailOf(env string) []vault.AuditEntry {
+	w.t.Helper()
+	entries, err := w.vault.Audit(w.t.Context(), vault.System("test", env), vault.AuditFilter{Page: vault.Page{Limit: 200}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -275,6 +288,8 @@ type browser struct {
 	client *http.Client
 	// site is what it sends as Sec-Fetch-Site; from is its address.
 	site, from string
+	// self is the admin whom [world.admin] signed in.
+	self vault.Admin
 }
 
 func (w *world) browser() *browser {
@@ -291,15 +306,47 @@ func (w *world) browser() *browser {
 	}
 }
 
-// admin is a browser that is signed in with a fresh key.
-func (w *world) admin(scopes ...vault.Scope) *browser {
+// admin is a browser that is signed in as a new admin, an owner where no role is
+// named.
+func (w *world) admin(role ...vault.Role) *browser {
 	w.t.Helper()
-	_, key := w.key("console", scopes...)
-	b := w.browser()
-	if a := b.signIn(key); a.status != http.StatusSeeOther || a.location != "/admin" {
-		w.t.Fatalf("sign-in: %d to %q\n%s", a.status, a.location, a.body)
+	r := vault.RoleOwner
+	if len(role) > 0 {
+		r = role[0]
 	}
+	b := w.browser()
+	b.self, b.from = w.invite("Grace", r).Admin, w.newAddress()
+	b.signInAgain()
 	return b
+}
+
+// newAddress is one that nobody has tried to sign in from.
+func (w *world) newAddress() string {
+	n := w.addresses.Add(1)
+	return fmt.Sprintf("10.1.%d.%d", n>>8&255, n&255)
+}
+
+// invite makes a new admin with a sign-in link.
+func (w *world) invite(name string, role vault.Role) vault.Invite {
+	w.t.Helper()
+	i, err := w.vault.InviteAdmin(w.t.Context(), w.system(), vault.NewAdmin{Name: name, Role: role}, vault.InviteLife)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.secrets = append(w.secrets, i.Token.Reveal())
+	return i
+}
+
+// signInAgain signs the browser's admin in by a new link.
+func (b *browser) signInAgain() {
+	b.t.Helper()
+	i, err := b.vault.InviteAgain(b.t.Context(), b.system(), b.self.ID, vault.InviteLife)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if a := b.signIn(i.Token); a.status != http.StatusSeeOther || a.location != "/admin" {
+		b.t.Fatalf("sign-in: %d to %q\n%s", a.status, a.location, a.body)
+	}
 }
 
 // answer is what a browser was sent.
@@ -359,9 +406,21 @@ func (b *browser) post(path string, form url.Values) answer {
 	return b.do(r)
 }
 
-func (b *browser) signIn(key vault.Secret) answer {
+// signIn uses a sign-in link.
+func (b *browser) signIn(link vault.Secret) answer {
 	b.t.Helper()
-	return b.post("/admin/sign-in", url.Values{"api_key": {key.Reveal()}})
+	return b.post("/admin/link/"+link.Reveal(), nil)
+}
+
+// switchTo makes the session look at another environment.
+func (b *browser) switchTo(environmentID string) {
+	b.t.Helper()
+	a := b.post("/admin/environment", url.Values{
+		"token": {b.token(b.page("/admin/connections"))}, "environment": {environmentID}, "next": {"/admin/connections"},
+	})
+	if a.status != http.StatusSeeOther || a.location != "/admin/connections" {
+		b.t.Fatalf("switch: %d to %q\n%s", a.status, a.location, a.body)
+	}
 }
 
 var tokenInput = regexp.MustCompile(`name="token" value="([^"]+)"`)
