@@ -64,9 +64,6 @@ const (
 	integrationsPath = "/admin/integrations"
 	apiKeysPath      = "/admin/api-keys"
 	auditPath        = "/admin/audit"
-	adminsPath       = "/admin/admins"
-	environmentsPath = "/admin/environments"
-	ownSessionsPath  = "/admin/sessions"
 )
 
 // Mount adds the routes to an echo of [httpd.New].

@@ -157,8 +157,6 @@ func (v *visit) frame(c echo.Context, at string) frame {
 		{integrationsPath, "Integrations", vault.ScopeIntegrationsRead},
 		{apiKeysPath, "API keys", vault.ScopeAPIKeysWrite},
 		{auditPath, "Audit trail", vault.ScopeAuditRead},
-		{adminsPath, "Admins", vault.ScopeAdminsWrite},
-		{environmentsPath, "Environments", vault.ScopeEnvironmentsWrite},
 	} {
 		if !v.caller.May(p.scope) {
 			continue
