@@ -24,6 +24,8 @@ var actions = [...]struct {
 	{vault.ActionConnectionUpdated, "Tags or metadata changed"},
 	{vault.ActionConnectionRefreshed, "Credential refreshed"},
 	{vault.ActionConnectionVerified, "Credential verified"},
+	{vault.ActionRefreshAsked, "Refresh asked for"},
+	{vault.ActionVerifyAsked, "Verification asked for"},
 	{vault.ActionRefreshFailed, "Refresh failed"},
 	{vault.ActionRefreshUncertain, "Refresh tried again, its outcome was lost"},
 	{vault.ActionRefreshRescued, "Refresh token saved"},

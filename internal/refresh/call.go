@@ -61,7 +61,7 @@ func (e *Engine) finish(ctx context.Context, caller vault.Caller, r *vault.Renew
 	switch e.keep(ctx, caller, u, answered, false) {
 	case kept:
 	case keptAside:
-		return landing{u}, nil
+		return landing{unsaved: u}, nil
 	case void:
 		if rescue != nil && e.arrived(ctx, caller, r, rescue) {
 			return e.finish(ctx, caller, r, nil, grant, answered)

@@ -20,6 +20,8 @@ const (
 type landing struct {
 	// unsaved is the renewed credential where the database would not take it.
 	unsaved *vault.Unsaved
+	// verdict is the provider's, where it was asked.
+	verdict verdict
 }
 
 // renew moves a connection past c's generation, or says why not. All callers
@@ -90,7 +92,7 @@ func (e *Engine) renewOnce(ctx context.Context, c vault.Connection, live time.Du
 			if !u.Servable() || e.left(u.ExpiresAt) <= 0 {
 				return landing{}, unsavedYet()
 			}
-			return landing{u}, nil
+			return landing{unsaved: u}, nil
 		}
 		now, lease, err := e.vault.RenewalState(ctx, caller, c.ID)
 		if err != nil {

@@ -144,7 +144,7 @@ var errSlow = errors.New("the renewal takes longer than a reader with working he
 // Refresh renews a connection now and answers it as it is then. One that
 // cannot be renewed is a conflict.
 func (e *Engine) Refresh(ctx context.Context, caller vault.Caller, id string) (vault.Connection, error) {
-	c, err := e.vault.AllowRefresh(ctx, caller, id)
+	c, err := e.vault.AskRefresh(ctx, caller, id, vault.ActionRefreshAsked)
 	if err != nil {
 		return vault.Connection{}, err
 	}

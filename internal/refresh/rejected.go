@@ -103,6 +103,9 @@ func (e *Engine) ask(ctx context.Context, c vault.Connection) (verdict, error) {
 	switch {
 	case err == nil:
 		e.pauses.verified(c.ID, c.Generation, e.now())
+		if now.Renewable || !now.ExpiresAt.IsZero() { // it is due for another reason
+			return honoured, e.vault.NoteHonoured(ctx, caller, now)
+		}
 		return honoured, e.vault.NoteVerified(ctx, caller, now, e.providers.VerifyEvery(in, c.Method))
 	case errors.Is(err, providers.ErrRefused):
 		return refused, nil

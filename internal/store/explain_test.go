@@ -32,6 +32,9 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"audit":                      {"id"},
 			"audit of a connection":      {"connection_id", "id"},
 			"audit of an actor":          {"actor_id", "id"},
+			"history of a connection":    {"connection_id", "id"},
+			"reads of a connection":      {"connection_id", "id"},
+			"activity of a connection":   {"connection_id", "id"},
 			"audit of an action":         {"action", "id"},
 			"connections of integration": {"integration_id"},
 			"managed connections":        {"end_user_id", "id"},
@@ -94,8 +97,17 @@ func TestStatementsUseIndexes(t *testing.T) {
 				_, err := shown.Audit(ctx, env, vault.AuditFilter{ConnectionID: "c", Page: page})
 				return err
 			},
-			"audit of an actor":  func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
-			"audit of an action": func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
+			"audit of an actor":       func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
+			"audit of an action":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
+			"history of a connection": func() error { _, err := shown.ConnectionHistory(ctx, env, "c", page); return err },
+			"reads of a connection": func() error {
+				_, err := shown.ConnectionReads(ctx, env, vault.ReadsFilter{ConnectionID: "c", From: "aud_1", Before: "aud_2", HourlySince: noon, Most: 10})
+				return err
+			},
+			"activity of a connection": func() error {
+				_, _, err := shown.ConnectionActivity(ctx, env, vault.ActivityFilter{ConnectionID: "c", From: "aud_1", Since: noon, Most: 10})
+				return err
+			},
 			"counted": func() error {
 				_, err := shown.CountConnections(ctx, env, vault.ConnectionFilter{Integration: "toggl", Status: "active"}, 100)
 				return err

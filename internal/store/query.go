@@ -148,6 +148,10 @@ func (w *where) and(cond string, args ...any) {
 	}
 }
 
+// mark stands for the argument that is that many from the last one; 1 is the
+// last.
+func (w *where) mark(fromLast int) string { return fmt.Sprintf("$%d", len(w.args)+1-fromLast) }
+
 // maxPage is more than any page that people may ask for, so that a caller can
 // ask for one item more than it shows.
 const maxPage = 1000

@@ -33,6 +33,8 @@ const (
 	ActionConnectionUpdated   Action = "connection.updated"
 	ActionConnectionRefreshed Action = "connection.refreshed"
 	ActionConnectionVerified  Action = "connection.verified"
+	ActionRefreshAsked        Action = "connection.refresh_requested"
+	ActionVerifyAsked         Action = "connection.verify_requested"
 	ActionRefreshRescued      Action = "connection.refresh_token_saved"
 	ActionRefreshFailed       Action = "connection.refresh_failed"
 	ActionRefreshUncertain    Action = "connection.refresh_uncertain"

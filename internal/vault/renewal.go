@@ -286,9 +286,30 @@ func (v *Vault) Listen(ctx context.Context, heard func(id string)) error {
 	return v.store.Listen(ctx, heard)
 }
 
-// AllowRefresh answers the connection to a caller that may have it refreshed.
+// NoteHonoured is [Vault.NoteVerified] for a credential that is due for another
+// reason, and stays so.
+func (v *Vault) NoteHonoured(ctx context.Context, caller Caller, c Connection) error {
+	return v.audit(ctx, v.connectionEntry(caller, ActionConnectionVerified, &c))
+}
+
+// AskRefresh is [Vault.AllowRefresh] for what somebody wants done now; that an
+// admin did is in the trail, as action. What comes of it is the broker's doing.
+func (v *Vault) AskRefresh(ctx context.Context, caller Caller, id string, action Action) (Connection, error) {
+	c, err := v.AllowRefresh(ctx, caller, id)
+	if err != nil || caller.Kind != CallerAdmin {
+		return c, err
+	}
+	return c, v.audit(ctx, v.connectionEntry(caller, action, &c))
+}
+
+// AllowRefresh answers the connection to a caller that may have it refreshed:
+// whoever may read the headers, and an admin who may no more than that.
 func (v *Vault) AllowRefresh(ctx context.Context, caller Caller, id string) (Connection, error) {
-	if err := v.allow(ctx, caller, ScopeCredentialsRead, id); err != nil {
+	scope := ScopeCredentialsRead
+	if caller.Kind == CallerAdmin && !caller.May(scope) {
+		scope = ScopeConnectionsRefresh
+	}
+	if err := v.allow(ctx, caller, scope, id); err != nil {
 		return Connection{}, err
 	}
 	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)

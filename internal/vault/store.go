@@ -155,6 +155,7 @@ type RevocationRow struct {
 // it; a row of another environment is [ErrNotFound].
 type Reader interface {
 	adminReader
+	timelineReader
 
 	Environment(ctx context.Context, id string) (*Environment, error)
 	EnvironmentByName(ctx context.Context, name string) (*Environment, error)

@@ -365,6 +365,7 @@ CREATE TABLE audit_entries (
 );
 CREATE INDEX audit_entries_list          ON audit_entries (environment_id, id);
 CREATE INDEX audit_entries_by_connection ON audit_entries (environment_id, connection_id, id) WHERE connection_id IS NOT NULL;
+CREATE INDEX audit_entries_history       ON audit_entries (environment_id, connection_id, id) WHERE connection_id IS NOT NULL AND action <> 'headers.read';
 CREATE INDEX audit_entries_by_actor      ON audit_entries (environment_id, actor_id, id);
 CREATE INDEX audit_entries_by_action     ON audit_entries (environment_id, action, id);
 CREATE UNIQUE INDEX audit_entries_read_key ON audit_entries (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL;
