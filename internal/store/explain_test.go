@@ -44,6 +44,20 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"overdue connections":        {"pending_until"},
 			"ended tests":                {"created_at"},
 			"events":                     {"environment_id", "position"},
+			"bulk revocations":           {"environment_id", "id"},
+			"report":                     {"bulk_revocation_id", "connection_id"},
+			"report of what failed":      {"bulk_revocation_id", "outcome", "connection_id"},
+			"report of who was not told": {"bulk_revocation_id", "told", "connection_id"},
+			"bulk of a connection":       {"connection_id"},
+			"revocable with a status":    {"status"},
+			"revocable of one":           {"integration_id"},
+			"revocable of an end user":   {"end_user_id"},
+			"untouched":                  {"bulk_revocation_id"},
+			"outbox":                     {"integration_id", "due_at"},
+		}
+		bulk, many := w.bulk(vault.ConnectionFilter{}), vault.Page{Cursor: "zzz", Limit: 10}
+		count := func(f vault.ConnectionFilter) func() error {
+			return func() error { _, err := shown.CountRevocable(ctx, env, vault.BulkTarget{Filter: f}, 10); return err }
 		}
 		for what, run := range map[string]func() error{
 			"key and connection":  func() error { _, err := shown.LookupHeaders(ctx, hash("k"), row.ID); return err },
@@ -89,10 +103,43 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"delete":                     func() error { return tx.DeleteConnection(ctx, w.connect().ID) },
 			"sealed":                     func() error { _, err := shown.Sealed(ctx, env, "a", 10); return err },
 			"expiry":                     func() error { return shown.DeleteExpired(ctx, noon.Add(-time.Hour), noon.Add(-time.Hour)) },
-			"events":                     func() error { _, err := shown.Events(ctx, env, 3, 10); return err },
-			"new events":                 func() error { _, err := shown.NumberEvents(ctx, 10); return err },
-			"numbering":                  func() error { return store.NumberIn(ctx, tx, 10) },
-			"audit":                      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Page: page}); return err },
+			"bulk revocation":            func() error { _, err := shown.BulkRevocation(ctx, env, bulk.ID); return err },
+			"bulk revocations":           func() error { _, err := shown.BulkRevocations(ctx, env, many); return err },
+			"report":                     func() error { _, err := shown.BulkItems(ctx, bulk.ID, vault.BulkItemFilter{Page: many}); return err },
+			"report of what failed": func() error {
+				_, err := shown.BulkItems(ctx, bulk.ID, vault.BulkItemFilter{Outcome: vault.BulkFailed, Page: many})
+				return err
+			},
+			"report of who was not told": func() error {
+				_, err := shown.BulkItems(ctx, bulk.ID, vault.BulkItemFilter{Told: vault.OutcomeFailed, Page: many})
+				return err
+			},
+			"bulk of a connection": func() error {
+				_, err := shown.BulkRevocationOf(ctx, env, "c")
+				return ignore(err, vault.ErrNotFound)
+			},
+			"revocable":                count(vault.ConnectionFilter{}),
+			"revocable with a status":  count(vault.ConnectionFilter{Status: "active"}),
+			"revocable of one":         count(vault.ConnectionFilter{Integration: "toggl"}),
+			"revocable of an end user": count(vault.ConnectionFilter{EndUserID: "u"}),
+			"revocable by id": func() error {
+				_, err := shown.CountRevocable(ctx, env, vault.BulkTarget{IDs: []string{"a", "b"}}, 10)
+				return err
+			},
+			"bulk, locked":  func() error { _, err := tx.LockBulkRevocation(ctx, env, bulk.ID); return err },
+			"bulk, at work": func() error { _, err := tx.LockBulkAtWork(ctx); return ignore(err, vault.ErrNotFound) },
+			"untouched":     func() error { _, err := tx.UntouchedBulkItems(ctx, bulk.ID, 10); return err },
+			"settling": func() error {
+				_, err := tx.SettleBulkItem(ctx, bulk.ID, vault.BulkItem{ConnectionID: "c", Outcome: vault.BulkMissing, DoneAt: noon})
+				return err
+			},
+			"noting":     func() error { return tx.NoteBulkTold(ctx, bulk.ID, "c", vault.OutcomeFailed) },
+			"outbox":     func() error { _, err := tx.ClaimRevocation(ctx, "int", noon, noon); return err },
+			"outboxes":   func() error { _, err := shown.RevocationsDue(ctx, noon); return err },
+			"events":     func() error { _, err := shown.Events(ctx, env, 3, 10); return err },
+			"new events": func() error { _, err := shown.NumberEvents(ctx, 10); return err },
+			"numbering":  func() error { return store.NumberIn(ctx, tx, 10) },
+			"audit":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Page: page}); return err },
 			"audit of a connection": func() error {
 				_, err := shown.Audit(ctx, env, vault.AuditFilter{ConnectionID: "c", Page: page})
 				return err
@@ -285,7 +332,7 @@ var sortsWhole = regexp.MustCompile(`(?m)^ *(-> +)?Sort  |USE TEMP B-TREE FOR OR
 
 var (
 	pgScan     = regexp.MustCompile(`(Index Scan|Index Only Scan|Bitmap Index Scan)`)
-	sqliteScan = regexp.MustCompile(`^SCAN (environments|admins|admin_sessions|admin_links|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|audit_entries|events|event_counter)`)
+	sqliteScan = regexp.MustCompile(`^SCAN (environments|admins|admin_sessions|admin_links|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|bulk_revocations|bulk_revocation_items|audit_entries|events|event_counter)`)
 )
 
 // searches reports whether a plan finds rows by an index on the column.
@@ -297,9 +344,9 @@ func searches(plan, column string) bool {
 // eachIntegration is a walk over the integrations, of which there are few.
 var eachIntegration = regexp.MustCompile(`integrations_\w+|on integrations i|^SCAN i\b`)
 
-// unnumbered is an index that has nothing but what is still to be done, and is read
-// from its start.
-const unnumbered = "events_unnumbered"
+// toDo are indexes that have nothing but what is still to be done, and are read
+// from their start.
+var toDo = regexp.MustCompile(`events_unnumbered|bulk_revocations_at_work`)
 
 // readsWhole answers the line of a plan that goes through all rows of a table,
 // by an index or not.
@@ -308,7 +355,7 @@ func readsWhole(plan string) string {
 	for i, line := range lines {
 		trimmed := strings.TrimSpace(line)
 		switch {
-		case strings.Contains(line, unnumbered):
+		case toDo.MatchString(line):
 		case strings.Contains(line, "Seq Scan"), sqliteScan.MatchString(trimmed):
 			return trimmed
 		case pgScan.MatchString(line) && (i+1 == len(lines) || !strings.Contains(lines[i+1], "Index Cond")):

@@ -18,6 +18,12 @@ func (s *Store) PendingBefore(ctx context.Context, at time.Time, limit int) ([]v
 // sweepBatch keeps each DELETE short: others wait for it.
 const sweepBatch = 500
 
+// The bulk revocation b has items, and the oldest one that ended before $1 and has.
+const (
+	bulkHasItems = `((SELECT i.connection_id FROM bulk_revocation_items i WHERE i.bulk_revocation_id = b.id LIMIT 1) IS NOT NULL)`
+	oldBulk      = `(SELECT b.id FROM bulk_revocations b WHERE b.finished_at < $1 AND ` + bulkHasItems + ` ORDER BY b.finished_at LIMIT 1)`
+)
+
 // DeleteExpired removes what is over, in small transactions.
 func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) error {
 	for _, sweep := range []struct {
@@ -37,6 +43,13 @@ func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) err
 			DELETE FROM admin_links WHERE id IN (SELECT id FROM admin_links WHERE expires_at < $1 LIMIT $2)`, keepSince},
 		{"deleting old admin sessions", `
 			DELETE FROM admin_sessions WHERE id IN (SELECT id FROM admin_sessions WHERE seen_at < $1 LIMIT $2)`, keepSince},
+		// One after the other: of one there may be a million.
+		{"deleting items of an old bulk revocation", `
+			DELETE FROM bulk_revocation_items WHERE bulk_revocation_id = ` + oldBulk + ` AND connection_id IN (
+				SELECT connection_id FROM bulk_revocation_items WHERE bulk_revocation_id = ` + oldBulk + ` ORDER BY connection_id LIMIT $2)`, keepSince},
+		{"deleting old bulk revocations", `
+			DELETE FROM bulk_revocations WHERE id IN (
+				SELECT b.id FROM bulk_revocations b WHERE b.finished_at < $1 AND NOT ` + bulkHasItems + ` LIMIT $2)`, keepSince},
 		// Along the positions, which needs no index of its own: they are as good
 		// as in the order of time. What nobody could read yet stays.
 		{"deleting old events", `

@@ -66,11 +66,11 @@ func (r reader) CountConnections(ctx context.Context, environmentID string, f va
 
 // connectionsWhere is what a filter asks for, but for cursor and order, as a
 // condition on the table connections: for whoever wants all that match.
-func connectionsWhere(environmentID string, f vault.ConnectionFilter) where {
+func connectionsWhere(environmentID string, f vault.ConnectionFilter) *where {
 	var w where
 	w.and("environment_id = ?", environmentID)
 	w.matching(environmentID, f, whole)
-	return w
+	return &w
 }
 
 // manner is how words and tags are looked for.

@@ -216,14 +216,14 @@ func TestPostgresExecModes(t *testing.T) {
 				if err := tx.UpdateConnection(ctx, row.ID, vault.ConnectionPatch{Tags: &map[string]string{"a": "b"}}, noon); err != nil {
 					return err
 				}
-				if err := tx.InsertRevocation(ctx, vault.RevocationRow{ID: "r", Connection: row.Connection, Sealed: []byte("s"), CreatedAt: noon}); err != nil {
+				if err := tx.InsertRevocation(ctx, vault.RevocationRow{ID: "r", Connection: row.Connection, Sealed: []byte("s"), CreatedAt: noon, DueAt: noon}); err != nil {
 					return err
 				}
 				_, err := tx.Revoke(ctx, row.ID, "", noon)
 				return err
 			})
-			if rows, err := w.ClaimRevocations(ctx, noon, noon, 1); err != nil || len(rows) != 1 {
-				t.Errorf("revocations: %v, %v", rows, err)
+			if due, err := w.RevocationsDue(ctx, noon); err != nil || len(due) != 1 {
+				t.Errorf("revocations: %v, %v", due, err)
 			}
 			if err := w.DeleteExpired(ctx, noon.AddDate(1, 0, 0), noon.AddDate(1, 0, 0)); err != nil {
 				t.Error(err)

@@ -2,10 +2,7 @@ package store_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
@@ -47,7 +44,7 @@ func TestReseal(t *testing.T) {
 		public.SealedSecret = nil
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertIntegration(ctx, public) })
 
-		outbox := vault.RevocationRow{ID: con.ID + ".1", Connection: con.Connection, Sealed: []byte("last copy"), CreatedAt: noon}
+		outbox := vault.RevocationRow{ID: con.ID + ".1", Connection: con.Connection, Sealed: []byte("last copy"), CreatedAt: noon, DueAt: noon}
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertRevocation(ctx, outbox) })
 
 		walk := func(limit int) (all []vault.SealedRow) {
@@ -109,88 +106,5 @@ func TestReseal(t *testing.T) {
 				t.Errorf("%+v was accepted", bad)
 			}
 		}
-	})
-}
-
-func TestRevocations(t *testing.T) {
-	each(t, func(t *testing.T, db *storetest.DB) {
-		ctx := t.Context()
-		w := newWorld(t, db.Open(t))
-		replicas := []*world{w, w.on(db.Open(t))}
-		con := w.connect()
-		insert := func(id string, claimed bool) vault.RevocationRow {
-			r := vault.RevocationRow{ID: id, Connection: con.Connection, Sealed: []byte("last copy"), CreatedAt: noon}
-			if claimed {
-				r.ClaimedAt = noon
-			}
-			w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertRevocation(ctx, r) })
-			// What is kept is what those who tell need.
-			r.Connection = vault.Connection{
-				ID: con.ID, EnvironmentID: con.EnvironmentID, IntegrationID: con.IntegrationID, Integration: con.Integration, Provider: con.Provider,
-				Method: con.Method, Generation: con.Generation, BaseURL: con.BaseURL, Account: con.Account, EndUser: con.EndUser,
-			}
-			return r
-		}
-		mine, free := insert("a", true), insert("b", false)
-		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.DeleteConnection(ctx, con.ID) }) // it outlives it
-		err := w.try(func(ctx context.Context, tx vault.Tx) error { return tx.InsertRevocation(ctx, mine) })
-		wantErr(t, "the same twice", err, vault.ErrDuplicate)
-
-		got, err := w.ClaimRevocations(ctx, noon, noon, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		free.ClaimedAt, free.Tries = noon, 1
-		equal(t, "unclaimed", got, []vault.RevocationRow{free})
-
-		one, err := w.ClaimRevocation(ctx, mine.ID, noon)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mine.Tries = 1
-		equal(t, "whoever had it", one, &mine)
-		_, err = w.ClaimRevocation(ctx, "none", noon)
-		wantErr(t, "none", err, vault.ErrNotFound)
-
-		for i := range 40 {
-			insert(fmt.Sprintf("r%02d", i), false)
-		}
-		var all []string
-		results := make(chan []vault.RevocationRow, 20)
-		race(t, 20, func(i int) (bool, error) {
-			rows, err := replicas[i%2].ClaimRevocations(ctx, noon, noon, 3)
-			results <- rows
-			return true, err
-		})
-		close(results)
-		seen := map[string]bool{}
-		for rows := range results {
-			for _, r := range rows {
-				if seen[r.ID] {
-					t.Errorf("%s was claimed twice", r.ID)
-				}
-				seen[r.ID] = true
-				all = append(all, r.ID)
-			}
-		}
-		if len(all) > 40 {
-			t.Errorf("%d claims of 40", len(all))
-		}
-		rest, err := w.ClaimRevocations(ctx, noon, noon, 100)
-		if err != nil || len(rest)+len(all) != 40 {
-			t.Errorf("%d claimed, %d left of 40: %v", len(all), len(rest), err)
-		}
-		if again, err := w.ClaimRevocations(ctx, noon.Add(1000), noon, 100); err != nil || len(again) != 42 {
-			t.Errorf("after their time %d of 42 can be claimed again: %v", len(again), err)
-		}
-
-		for range 2 { // gone already is no error
-			w.do(func(ctx context.Context, tx vault.Tx) error { return tx.DeleteRevocation(ctx, mine.ID) })
-		}
-		if d := cmp.Diff([]byte("last copy"), one.Sealed); d != "" {
-			t.Error(d)
-		}
-		_, err = w.ClaimRevocation(ctx, mine.ID, noon)
-		wantErr(t, "deleted", err, vault.ErrNotFound)
 	})
 }

@@ -18,15 +18,17 @@ const (
 	keepPast    = 30 * 24 * time.Hour
 )
 
-// Run flushes reads, numbers events, revokes what was not redeemed, tells providers and removes
-// what is over, until ctx ends; then it flushes once more. It answers only what
-// that last flush does. A provider that hangs keeps none of the rest waiting.
+// Run flushes reads, numbers events, revokes what was not redeemed and what is to
+// be revoked in bulk, tells providers and removes what is over, until ctx ends;
+// then it flushes once more. It answers only what that last flush does. A provider
+// that hangs keeps none of the rest waiting.
 func (v *Vault) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { v.flushes(ctx) })
 	loops.Go(func() { v.every(ctx, numberEvery, v.numberEvents) })
 	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
-	loops.Go(func() { v.every(ctx, tellEvery, v.tellAll) })
+	loops.Go(func() { v.tells(ctx) })
+	loops.Go(func() { v.bulks(ctx) })
 	loops.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -50,7 +52,7 @@ func (v *Vault) every(ctx context.Context, period time.Duration, work func(conte
 
 // Tidy does one round of the background work by itself.
 func (v *Vault) Tidy(ctx context.Context) error {
-	return errors.Join(v.numberEvents(ctx), v.clean(ctx), v.tellAll(ctx))
+	return errors.Join(v.numberEvents(ctx), v.clean(ctx), v.bulkAll(ctx), v.tellAll(ctx), v.bulkAll(ctx))
 }
 
 func (v *Vault) clean(ctx context.Context) error {

@@ -1,6 +1,9 @@
 package vault
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // Status is where a connection stands. The same words stand in SQL, JSON and
 // on the pages.
@@ -107,6 +110,20 @@ type ConnectionFilter struct {
 	// where it is zero. Whoever pages, or means the same set later, keeps it.
 	At   time.Time
 	Page Page
+}
+
+// all reports whether the filter narrows nothing. It looks at every member, so
+// that none that is added later is forgotten.
+func (f ConnectionFilter) all() bool {
+	f = f.tagged()
+	f.Page, f.At = Page{}, time.Time{}
+	if len(f.Tags) == 0 {
+		f.Tags = nil
+	}
+	if len(f.Words()) == 0 {
+		f.Query = ""
+	}
+	return reflect.ValueOf(f).IsZero()
 }
 
 // Page asks for a part of a list that is sorted newest first.

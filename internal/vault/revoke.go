@@ -21,44 +21,37 @@ func (v *Vault) Revoke(ctx context.Context, caller Caller, id string) (Receipt, 
 }
 
 func (v *Vault) revoke(ctx context.Context, caller Caller, id, reason string) (Receipt, error) {
-	at, notice, err := v.mark(ctx, caller, id, reason)
+	at, due, err := v.mark(ctx, caller, id, marking{reason: reason, here: true})
 	if err != nil {
 		return Receipt{}, err
 	}
-	if notice.id == "" {
-		return Receipt{RevokedAt: at, Provider: notice.instead}, nil
+	if due.row == nil {
+		return Receipt{RevokedAt: at, Provider: due.instead}, nil
 	}
-	pending, err := v.store.ClaimRevocation(ctx, notice.id, v.now())
-	if err != nil {
-		return Receipt{}, fmt.Errorf("reading revocation: %w", err)
-	}
-	return Receipt{RevokedAt: at, Provider: v.tellProvider(context.WithoutCancel(ctx), pending)}, nil
+	outcome, _ := v.tellProvider(context.WithoutCancel(ctx), due.row, false)
+	return Receipt{RevokedAt: at, Provider: outcome}, nil
 }
 
-// notice is what is due to the provider after a connection was marked: the
-// revocation with this id, or else what to say instead.
+// notice is what is due to the provider after a connection was marked: what is
+// in the outbox, or else what to say instead.
 type notice struct {
-	id      string
+	row     *RevocationRow
 	instead ProviderOutcome
+}
+
+// marking is how a connection is marked.
+type marking struct {
+	reason string
+	// here says that this process tells the provider at once; else whoever
+	// looks into the outbox next.
+	here bool
+	// bulkID is the bulk revocation that it is done for.
+	bulkID string
 }
 
 // mark is the part of a revocation that is ours: from its commit on no header
 // leaves. What the provider has to be told is in the outbox by then.
-func (v *Vault) mark(ctx context.Context, caller Caller, id, reason string) (time.Time, notice, error) {
-	// The integration is opened before the transaction: a call to the provider
-	// needs it even if it is deleted meanwhile.
-	before, err := v.store.Connection(ctx, caller.EnvironmentID, id)
-	if err != nil {
-		return time.Time{}, notice{}, missing(err, "connection")
-	}
-	in, err := v.OpenIntegration(ctx, caller, before.IntegrationID)
-	if err != nil {
-		// Then the provider cannot be told; that must not keep it alive here.
-		v.log.Error("revoking a connection whose integration does not open", "connection", id, "error", err)
-		in = Integration{ID: before.IntegrationID, Key: before.Integration, Provider: before.Provider}
-	}
-	var due notice
-	at := v.now()
+func (v *Vault) mark(ctx context.Context, caller Caller, id string, m marking) (at time.Time, due notice, err error) {
 	err = v.store.Update(ctx, func(tx Tx) error {
 		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
 		if err != nil {
@@ -67,25 +60,53 @@ func (v *Vault) mark(ctx context.Context, caller Caller, id, reason string) (tim
 		if row.Status == StatusRevoked {
 			return revokedFault()
 		}
-		if due, err = v.notify(ctx, tx, in, row); err != nil {
+		in, err := v.integrationOf(ctx, tx, row)
+		if err != nil {
 			return err
 		}
-		if _, err := tx.Revoke(ctx, id, reason, at); err != nil {
-			return err
-		}
-		if err := v.emitRevoked(ctx, tx, &row.Connection, reason); err != nil {
-			return err
-		}
-		e := v.connectionEntry(caller, ActionConnectionRevoked, &row.Connection)
-		e.Reason = reason
-		return tx.InsertAudit(ctx, e)
+		at = v.now()
+		due, err = v.markLocked(ctx, tx, caller, row, in, m)
+		return err
 	})
 	return at, due, err
 }
 
+// integrationOf opens the integration of a connection that is being revoked. One
+// that does not open must not keep the connection alive here: the provider
+// cannot be told then.
+func (v *Vault) integrationOf(ctx context.Context, tx Tx, c *ConnectionRow) (Integration, error) {
+	row, err := tx.Integration(ctx, c.EnvironmentID, c.IntegrationID)
+	if err != nil {
+		return Integration{}, err
+	}
+	in, err := v.openSecret(ctx, row)
+	if err != nil {
+		v.log.Error("revoking a connection whose integration does not open", "connection", c.ID, "error", err)
+		return row.Integration, nil
+	}
+	return in, nil
+}
+
+// markLocked is mark for a row that is locked and not revoked.
+func (v *Vault) markLocked(ctx context.Context, tx Tx, caller Caller, row *ConnectionRow, in Integration, m marking) (notice, error) {
+	due, err := v.notify(ctx, tx, in, row, m)
+	if err != nil {
+		return notice{}, err
+	}
+	if _, err := tx.Revoke(ctx, row.ID, m.reason, v.now()); err != nil {
+		return notice{}, err
+	}
+	if err := v.emitRevoked(ctx, tx, &row.Connection, m.reason); err != nil {
+		return notice{}, err
+	}
+	e := v.connectionEntry(caller, ActionConnectionRevoked, &row.Connection)
+	e.Reason = m.reason
+	return due, tx.InsertAudit(ctx, e)
+}
+
 // notify puts the credential of a connection that is being revoked into the
 // outbox, if the provider is to be told of it.
-func (v *Vault) notify(ctx context.Context, tx Tx, in Integration, row *ConnectionRow) (notice, error) {
+func (v *Vault) notify(ctx context.Context, tx Tx, in Integration, row *ConnectionRow, m marking) (notice, error) {
 	if row.ReplacesID != "" {
 		target, err := tx.Connection(ctx, row.EnvironmentID, row.ReplacesID)
 		if err != nil {
@@ -104,8 +125,11 @@ func (v *Vault) notify(ctx context.Context, tx Tx, in Integration, row *Connecti
 		v.log.Error("revoking a connection whose credential does not open", "connection", row.ID, "error", err)
 		return notice{instead: ProviderOutcome{OutcomeFailed, "The credential could not be read any more, so the provider was not told."}}, nil
 	}
-	due := notice{id: fmt.Sprintf("%s.%d", row.ID, row.Generation)}
-	return due, v.enqueueRevocation(ctx, tx, due.id, row.Connection, in, credential)
+	r := RevocationRow{ID: fmt.Sprintf("%s.%d", row.ID, row.Generation), Connection: row.Connection, BulkID: m.bulkID}
+	if m.here {
+		r.Tries = 1
+	}
+	return notice{row: &r}, v.enqueueRevocation(ctx, tx, &r, in, credential)
 }
 
 // DeleteConnection revokes a connection if that has not happened yet, with any
@@ -158,7 +182,7 @@ func (v *Vault) reap(ctx context.Context) error {
 		return fmt.Errorf("listing unredeemed connections: %w", err)
 	}
 	for _, c := range late {
-		if _, _, err := v.mark(ctx, System("reap", c.EnvironmentID), c.ID, ReasonNotRedeemed); err != nil && !fault.Is(err, fault.Revoked) {
+		if _, _, err := v.mark(ctx, System("reap", c.EnvironmentID), c.ID, marking{reason: ReasonNotRedeemed}); err != nil && !fault.Is(err, fault.Revoked) {
 			return err
 		}
 	}

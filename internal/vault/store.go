@@ -147,8 +147,11 @@ type RevocationRow struct {
 	Connection Connection
 	Sealed     []byte
 	CreatedAt  time.Time
-	ClaimedAt  time.Time
-	Tries      int
+	// DueAt is when it is told, or told again.
+	DueAt time.Time
+	Tries int
+	// BulkID is the bulk revocation that wants to know the outcome, if any.
+	BulkID string
 }
 
 // Reader reads. Everything that belongs to an environment is asked for with
@@ -156,6 +159,7 @@ type RevocationRow struct {
 type Reader interface {
 	adminReader
 	timelineReader
+	bulkReader
 
 	Environment(ctx context.Context, id string) (*Environment, error)
 	EnvironmentByName(ctx context.Context, name string) (*Environment, error)
@@ -206,6 +210,8 @@ type Reader interface {
 type Tx interface {
 	Reader
 	adminTx
+	bulkTx
+	outboxTx
 
 	InsertEnvironment(ctx context.Context, e Environment) error
 	// RenameEnvironment answers [ErrDuplicate] where another has the name.
@@ -276,11 +282,6 @@ type Tx interface {
 	// Revoke sets status revoked, erases both blobs, drops the lease and reports
 	// whether the connection was not revoked before.
 	Revoke(ctx context.Context, id, reason string, at time.Time) (bool, error)
-	// InsertRevocation keeps what is needed to tell the provider, should this
-	// process die before it has. It outlives its connection: no foreign key.
-	InsertRevocation(ctx context.Context, r RevocationRow) error
-	// DeleteRevocation erases it; one that is gone already is no error.
-	DeleteRevocation(ctx context.Context, id string) error
 	UpdateConnection(ctx context.Context, id string, p ConnectionPatch, at time.Time) error
 	// DeleteConnection removes the row and its revoked candidates, or answers
 	// [ErrInUse] while a candidate of it is not revoked.
@@ -335,18 +336,13 @@ type Store interface {
 	// Listen calls heard for every announcement until ctx ends. It blocks.
 	Listen(ctx context.Context, heard func(id string)) error
 
-	// ClaimRevocations takes up to limit revocations that nobody has claimed since
-	// before, marks them claimed now and counts the try. Two replicas never get
-	// the same one.
-	ClaimRevocations(ctx context.Context, before, now time.Time, limit int) ([]RevocationRow, error)
-	// ClaimRevocation takes this one the same way, whoever had it before, or
-	// answers [ErrNotFound].
-	ClaimRevocation(ctx context.Context, id string, now time.Time) (*RevocationRow, error)
+	// RevocationsDue lists the integrations with revocations that are due.
+	RevocationsDue(ctx context.Context, now time.Time) ([]string, error)
 	// PendingBefore lists connections whose time to be redeemed is over.
 	PendingBefore(ctx context.Context, at time.Time, limit int) ([]Connection, error)
-	// DeleteExpired removes attempts and guess windows that are over, sessions
-	// that ended before keepSince, and from before it events, sign-in links and
-	// admins' sessions.
+	// DeleteExpired removes attempts and guess windows that are over, sessions and
+	// bulk revocations that ended before keepSince, and from before it events,
+	// sign-in links and admins' sessions.
 	DeleteExpired(ctx context.Context, now, keepSince time.Time) error
 
 	// NumberEvents gives the next positions to up to limit committed events that

@@ -223,7 +223,7 @@ func (v *Vault) FinishTest(ctx context.Context, caller Caller, sessionID string,
 // endTest revokes the connection of a test with the credential that it has by
 // now.
 func (v *Vault) endTest(ctx context.Context, caller Caller, sessionID string, in Integration, c *Connection, credential Credential, renewed *AuditEntry) error {
-	due := fmt.Sprintf("%s.%d", c.ID, c.Generation)
+	due := RevocationRow{ID: fmt.Sprintf("%s.%d", c.ID, c.Generation), Tries: 1} // told right away
 	err := v.store.Update(ctx, func(tx Tx) error {
 		session, err := tx.LockSession(ctx, sessionID)
 		if err != nil {
@@ -241,7 +241,8 @@ func (v *Vault) endTest(ctx context.Context, caller Caller, sessionID string, in
 				return err
 			}
 		}
-		if err := v.enqueueRevocation(ctx, tx, due, row.Connection, in, credential); err != nil {
+		due.Connection = row.Connection
+		if err := v.enqueueRevocation(ctx, tx, &due, in, credential); err != nil {
 			return err
 		}
 		if _, err := tx.Revoke(ctx, row.ID, ReasonTestOver, v.now()); err != nil {
@@ -258,11 +259,7 @@ func (v *Vault) endTest(ctx context.Context, caller Caller, sessionID string, in
 	if err != nil {
 		return fmt.Errorf("ending a test: %w", err)
 	}
-	pending, err := v.store.ClaimRevocation(ctx, due, v.now())
-	if err != nil {
-		return fmt.Errorf("reading revocation: %w", err)
-	}
-	v.tellProvider(ctx, pending)
+	v.tellProvider(ctx, &due, false)
 	return nil
 }
 

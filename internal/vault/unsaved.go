@@ -133,7 +133,7 @@ func (v *Vault) saveLate(ctx context.Context, tx Tx, caller Caller, u *Unsaved) 
 	case gone, row.Status == StatusRevoked:
 		v.log.Warn("a connection was revoked while it was refreshed; the provider is told about the new credential too", "connection", c.ID)
 		// Another id than the revocation of what was there before has.
-		return SaveMoved, v.enqueueRevocation(ctx, tx, u.Name(), c, u.integration, u.credential)
+		return SaveMoved, v.enqueueRevocation(ctx, tx, &RevocationRow{ID: u.Name(), Connection: c}, u.integration, u.credential)
 	case bytes.Equal(row.Credential, u.change.Credential):
 		return SaveDone, nil
 	case row.Generation != c.Generation:

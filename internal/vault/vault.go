@@ -47,6 +47,8 @@ type Vault struct {
 	master             *Keyset
 	sessionUp          *signal
 	strangers          *strangers
+	// bulkUp and outboxUp have something in them where there is work.
+	bulkUp, outboxUp chan struct{}
 }
 
 // New makes a vault. It touches nothing: [Vault.CheckKeyset] and
@@ -65,6 +67,8 @@ func New(cfg Config) *Vault {
 		master:             cfg.Keyset,
 		sessionUp:          newSignal(),
 		strangers:          newStrangers(),
+		bulkUp:             make(chan struct{}, 1),
+		outboxUp:           make(chan struct{}, 1),
 	}
 	if v.clock == nil {
 		v.clock = time.Now

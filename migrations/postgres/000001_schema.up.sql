@@ -318,22 +318,82 @@ CREATE TABLE guesses (
 );
 CREATE INDEX guesses_by_end ON guesses (ends_at);
 
--- Providers still to be told of a revocation. Outlives its connection.
+-- The outbox: providers still to be told of a revocation. Outlives its
+-- connection and its integration. What was asked for in bulk is below.
 CREATE TABLE revocations (
-    id             text COLLATE "C" NOT NULL,
-    environment_id text COLLATE "C" NOT NULL,
-    connection     text COLLATE "C" NOT NULL, -- JSON
-    sealed         bytea  NOT NULL,
-    tries          bigint NOT NULL,
-    created_at     bigint NOT NULL,
-    claimed_at     bigint,
+    id                 text COLLATE "C" NOT NULL,
+    environment_id     text COLLATE "C" NOT NULL,
+    integration_id     text COLLATE "C" NOT NULL,
+    bulk_revocation_id text COLLATE "C", -- what is told of the outcome
+    connection         text COLLATE "C" NOT NULL, -- JSON
+    sealed             bytea NOT NULL,
+    tries              bigint NOT NULL,
+    created_at         bigint NOT NULL,
+    due_at             bigint NOT NULL, -- when it is told, or told again
     CONSTRAINT revocations_pkey           PRIMARY KEY (id),
     CONSTRAINT revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
     CONSTRAINT revocations_tries          CHECK (tries >= 0),
-    CONSTRAINT revocations_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT revocations_id_length      CHECK (length(id) BETWEEN 1 AND 64 AND length(integration_id) BETWEEN 1 AND 64 AND length(bulk_revocation_id) BETWEEN 1 AND 64),
     CONSTRAINT revocations_json_length    CHECK (length(connection) <= 65536),
     CONSTRAINT revocations_blob_length    CHECK (length(sealed) BETWEEN 1 AND 1048576)
 );
+CREATE INDEX revocations_due ON revocations (integration_id, due_at, id);
+
+-- Connections that are revoked together: what was asked for, how far it is, and
+-- what became of each. What the providers are told goes through the outbox above.
+CREATE TABLE bulk_revocations (
+    id               text COLLATE "C" NOT NULL,
+    environment_id   text COLLATE "C" NOT NULL,
+    actor_kind       text COLLATE "C" NOT NULL,
+    actor_id         text COLLATE "C" NOT NULL,
+    status           text COLLATE "C" NOT NULL,
+    filter           text COLLATE "C", -- JSON; what was not asked for by id
+    gathered         boolean NOT NULL,
+    up_to            text COLLATE "C" NOT NULL, -- an id of the time of asking: what is made later has a later one
+    gathered_to      text COLLATE "C", -- the cursor of the list that is gathered
+    total            bigint NOT NULL,
+    revoked          bigint NOT NULL,
+    already_revoked  bigint NOT NULL,
+    missing          bigint NOT NULL,
+    failed           bigint NOT NULL,
+    told_revoked     bigint NOT NULL,
+    told_unsupported bigint NOT NULL,
+    told_failed      bigint NOT NULL,
+    created_at       bigint NOT NULL,
+    started_at       bigint,
+    finished_at      bigint,
+    worked_at        bigint NOT NULL, -- whoever has waited longest is worked on next
+    CONSTRAINT bulk_revocations_pkey           PRIMARY KEY (id),
+    CONSTRAINT bulk_revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT bulk_revocations_actor_kind     CHECK (actor_kind IN ('api_key', 'end_user', 'admin', 'system')),
+    CONSTRAINT bulk_revocations_status         CHECK (status IN ('gathering', 'running', 'stopped', 'completed')),
+    CONSTRAINT bulk_revocations_gathered       CHECK (gathered = (status <> 'gathering') OR status = 'stopped'),
+    CONSTRAINT bulk_revocations_finished       CHECK ((status IN ('stopped', 'completed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT bulk_revocations_counts         CHECK (revoked >= 0 AND already_revoked >= 0 AND missing >= 0 AND failed >= 0 AND revoked + already_revoked + missing + failed <= total),
+    CONSTRAINT bulk_revocations_told           CHECK (told_revoked >= 0 AND told_unsupported >= 0 AND told_failed >= 0 AND told_revoked + told_unsupported + told_failed <= revoked),
+    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 128 AND length(filter) <= 65536)
+);
+CREATE INDEX bulk_revocations_list     ON bulk_revocations (environment_id, id);
+CREATE INDEX bulk_revocations_at_work  ON bulk_revocations (worked_at) WHERE status IN ('gathering', 'running');
+CREATE INDEX bulk_revocations_finished_at ON bulk_revocations (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE bulk_revocation_items (
+    bulk_revocation_id text COLLATE "C" NOT NULL,
+    connection_id      text COLLATE "C" NOT NULL, -- no foreign key: it may be deleted
+    outcome            text COLLATE "C", -- NULL: still to be revoked
+    told               text COLLATE "C", -- what the provider made of it; NULL: not told yet, or not to be
+    done_at            bigint,
+    CONSTRAINT bulk_revocation_items_pkey               PRIMARY KEY (bulk_revocation_id, connection_id),
+    CONSTRAINT bulk_revocation_items_bulk_revocation_id FOREIGN KEY (bulk_revocation_id) REFERENCES bulk_revocations (id) ON DELETE CASCADE,
+    CONSTRAINT bulk_revocation_items_outcome            CHECK (outcome IN ('revoked', 'already_revoked', 'missing', 'failed')),
+    CONSTRAINT bulk_revocation_items_told               CHECK (told IS NULL OR (told IN ('revoked', 'unsupported', 'failed') AND outcome IS NOT NULL AND outcome = 'revoked')),
+    CONSTRAINT bulk_revocation_items_done               CHECK ((outcome IS NULL) = (done_at IS NULL)),
+    CONSTRAINT bulk_revocation_items_length             CHECK (length(connection_id) BETWEEN 1 AND 64)
+);
+CREATE INDEX bulk_revocation_items_waiting ON bulk_revocation_items (bulk_revocation_id, connection_id) WHERE outcome IS NULL;
+CREATE INDEX bulk_revocation_items_report  ON bulk_revocation_items (bulk_revocation_id, outcome, connection_id);
+CREATE INDEX bulk_revocation_items_told_by ON bulk_revocation_items (bulk_revocation_id, told, connection_id) WHERE told IS NOT NULL;
+CREATE INDEX bulk_revocation_items_of      ON bulk_revocation_items (connection_id) WHERE outcome = 'revoked';
 
 -- The trail names connections, integrations, sessions and keys without foreign
 -- keys: it outlives them all.

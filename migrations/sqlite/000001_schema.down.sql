@@ -2,6 +2,8 @@ DROP TABLE canary;
 DROP TABLE event_counter;
 DROP TABLE events;
 DROP TABLE audit_entries;
+DROP TABLE bulk_revocation_items;
+DROP TABLE bulk_revocations;
 DROP TABLE revocations;
 DROP TABLE guesses;
 DROP TABLE attempts;

@@ -321,22 +321,83 @@ CREATE TABLE guesses (
 ) STRICT;
 CREATE INDEX guesses_by_end ON guesses (ends_at);
 
--- Providers still to be told of a revocation. Outlives its connection.
+-- The outbox: providers still to be told of a revocation. Outlives its
+-- connection and its integration. What was asked for in bulk is below.
 CREATE TABLE revocations (
-    id             TEXT    NOT NULL,
-    environment_id TEXT    NOT NULL,
-    connection     TEXT    NOT NULL, -- JSON
-    sealed         BLOB    NOT NULL,
-    tries          INTEGER NOT NULL,
-    created_at     INTEGER NOT NULL,
-    claimed_at     INTEGER,
+    id                 TEXT    NOT NULL,
+    environment_id     TEXT    NOT NULL,
+    integration_id     TEXT    NOT NULL,
+    bulk_revocation_id TEXT, -- what is told of the outcome
+    connection         TEXT    NOT NULL, -- JSON
+    sealed             BLOB    NOT NULL,
+    tries              INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    due_at             INTEGER NOT NULL, -- when it is told, or told again
     CONSTRAINT revocations_pkey           PRIMARY KEY (id),
     CONSTRAINT revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
     CONSTRAINT revocations_tries          CHECK (tries >= 0),
-    CONSTRAINT revocations_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT revocations_id_length      CHECK (length(id) BETWEEN 1 AND 64 AND length(integration_id) BETWEEN 1 AND 64 AND length(bulk_revocation_id) BETWEEN 1 AND 64),
     CONSTRAINT revocations_json_length    CHECK (length(connection) <= 65536),
     CONSTRAINT revocations_blob_length    CHECK (length(sealed) BETWEEN 1 AND 1048576)
 ) STRICT;
+CREATE INDEX revocations_due ON revocations (integration_id, due_at, id);
+
+-- Connections that are revoked together: what was asked for, how far it is, and
+-- what became of each. What the providers are told goes through the outbox above.
+CREATE TABLE bulk_revocations (
+    id               TEXT    NOT NULL,
+    environment_id   TEXT    NOT NULL,
+    actor_kind       TEXT    NOT NULL,
+    actor_id         TEXT    NOT NULL,
+    status           TEXT    NOT NULL,
+    filter           TEXT, -- JSON; what was not asked for by id
+    gathered         INTEGER NOT NULL,
+    up_to            TEXT    NOT NULL, -- an id of the time of asking: what is made later has a later one
+    gathered_to      TEXT, -- the cursor of the list that is gathered
+    total            INTEGER NOT NULL,
+    revoked          INTEGER NOT NULL,
+    already_revoked  INTEGER NOT NULL,
+    missing          INTEGER NOT NULL,
+    failed           INTEGER NOT NULL,
+    told_revoked     INTEGER NOT NULL,
+    told_unsupported INTEGER NOT NULL,
+    told_failed      INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    started_at       INTEGER,
+    finished_at      INTEGER,
+    worked_at        INTEGER NOT NULL, -- whoever has waited longest is worked on next
+    CONSTRAINT bulk_revocations_pkey           PRIMARY KEY (id),
+    CONSTRAINT bulk_revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT bulk_revocations_actor_kind     CHECK (actor_kind IN ('api_key', 'end_user', 'admin', 'system')),
+    CONSTRAINT bulk_revocations_status         CHECK (status IN ('gathering', 'running', 'stopped', 'completed')),
+    CONSTRAINT bulk_revocations_booleans       CHECK (gathered IN (0, 1)),
+    CONSTRAINT bulk_revocations_gathered       CHECK (gathered = (status <> 'gathering') OR status = 'stopped'),
+    CONSTRAINT bulk_revocations_finished       CHECK ((status IN ('stopped', 'completed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT bulk_revocations_counts         CHECK (revoked >= 0 AND already_revoked >= 0 AND missing >= 0 AND failed >= 0 AND revoked + already_revoked + missing + failed <= total),
+    CONSTRAINT bulk_revocations_told           CHECK (told_revoked >= 0 AND told_unsupported >= 0 AND told_failed >= 0 AND told_revoked + told_unsupported + told_failed <= revoked),
+    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 128 AND length(filter) <= 65536)
+) STRICT;
+CREATE INDEX bulk_revocations_list     ON bulk_revocations (environment_id, id);
+CREATE INDEX bulk_revocations_at_work  ON bulk_revocations (worked_at) WHERE status IN ('gathering', 'running');
+CREATE INDEX bulk_revocations_finished_at ON bulk_revocations (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE bulk_revocation_items (
+    bulk_revocation_id TEXT    NOT NULL,
+    connection_id      TEXT    NOT NULL, -- no foreign key: it may be deleted
+    outcome            TEXT, -- NULL: still to be revoked
+    told               TEXT, -- what the provider made of it; NULL: not told yet, or not to be
+    done_at            INTEGER,
+    CONSTRAINT bulk_revocation_items_pkey               PRIMARY KEY (bulk_revocation_id, connection_id),
+    CONSTRAINT bulk_revocation_items_bulk_revocation_id FOREIGN KEY (bulk_revocation_id) REFERENCES bulk_revocations (id) ON DELETE CASCADE,
+    CONSTRAINT bulk_revocation_items_outcome            CHECK (outcome IN ('revoked', 'already_revoked', 'missing', 'failed')),
+    CONSTRAINT bulk_revocation_items_told               CHECK (told IS NULL OR (told IN ('revoked', 'unsupported', 'failed') AND outcome IS NOT NULL AND outcome = 'revoked')),
+    CONSTRAINT bulk_revocation_items_done               CHECK ((outcome IS NULL) = (done_at IS NULL)),
+    CONSTRAINT bulk_revocation_items_length             CHECK (length(connection_id) BETWEEN 1 AND 64)
+) STRICT;
+CREATE INDEX bulk_revocation_items_waiting ON bulk_revocation_items (bulk_revocation_id, connection_id) WHERE outcome IS NULL;
+CREATE INDEX bulk_revocation_items_report  ON bulk_revocation_items (bulk_revocation_id, outcome, connection_id);
+CREATE INDEX bulk_revocation_items_told_by ON bulk_revocation_items (bulk_revocation_id, told, connection_id) WHERE told IS NOT NULL;
+CREATE INDEX bulk_revocation_items_of      ON bulk_revocation_items (connection_id) WHERE outcome = 'revoked';
 
 -- The trail names connections, integrations, sessions and keys without foreign
 -- keys: it outlives them all.

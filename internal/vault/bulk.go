@@ -1,0 +1,352 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// A bulk revocation is many connections that are revoked together, by the one
+// door that a single one goes through. It is no row of the table revocations:
+// that is the outbox, which has what providers are still to be told.
+
+// BulkStatus is where a bulk revocation stands.
+type BulkStatus string
+
+// The statuses. A bulk revocation moves gathering → running → completed, and
+// from either of the first two to stopped and back.
+const (
+	BulkGathering BulkStatus = "gathering" // what the filter matches is being written down
+	BulkRunning   BulkStatus = "running"   // being revoked, or its providers told
+	BulkStopped   BulkStatus = "stopped"   // somebody stopped it; the rest is untouched
+	BulkCompleted BulkStatus = "completed" // all is revoked, and every provider was told once at least
+)
+
+// BulkOutcome is what became of one connection of a bulk revocation.
+type BulkOutcome string
+
+// The outcomes.
+const (
+	BulkRevoked        BulkOutcome = "revoked"
+	BulkAlreadyRevoked BulkOutcome = "already_revoked" // somebody else was first
+	BulkMissing        BulkOutcome = "missing"         // there is no such connection, or not any more
+	BulkFailed         BulkOutcome = "failed"          // the database would not take it; the log says why
+)
+
+const (
+	// MaxBulkIDs is how many connections can be named in one bulk revocation.
+	MaxBulkIDs = 1000
+	// MaxBulkCount is how far a preview counts.
+	MaxBulkCount = 1_000_000
+)
+
+// BulkTarget is what somebody asks to be revoked: connections by id, or all that
+// match a filter.
+type BulkTarget struct {
+	IDs []string
+	// Filter is used where there are no ids; its page is not. It matches no
+	// connection that is revoked already, and none that is made later.
+	Filter ConnectionFilter
+	// All has to be set where Filter narrows nothing.
+	All bool
+}
+
+// BulkCounts is how far a bulk revocation is.
+type BulkCounts struct {
+	Total          int64
+	Revoked        int64
+	AlreadyRevoked int64
+	Missing        int64
+	Failed         int64
+	// What the providers made of the revoked ones, the last time they were told.
+	ToldRevoked     int64
+	ToldUnsupported int64
+	ToldFailed      int64
+}
+
+// Done is how many connections are behind it.
+func (c BulkCounts) Done() int64 { return c.Revoked + c.AlreadyRevoked + c.Missing + c.Failed }
+
+// Untold is how many of the revoked ones the provider has not been told of yet.
+func (c BulkCounts) Untold() int64 {
+	return c.Revoked - c.ToldRevoked - c.ToldUnsupported - c.ToldFailed
+}
+
+// BulkRevocation is one of them, without its items.
+type BulkRevocation struct {
+	ID            string
+	EnvironmentID string
+	// ActorKind and ActorID are who asked; each connection is revoked in their name.
+	ActorKind CallerKind
+	ActorID   string
+	Status    BulkStatus
+	// Filter is what was asked for, nil where it was ids.
+	Filter *ConnectionFilter
+	// Gathered says that all items are written down; GatheredTo is the cursor of
+	// the filter's list until then. No connection with an id above UpTo is one of
+	// them: it was made later.
+	Gathered   bool
+	UpTo       string
+	GatheredTo string
+	BulkCounts
+	CreatedAt time.Time
+	// StartedAt is when the first connection was revoked, FinishedAt when it was
+	// stopped or completed.
+	StartedAt  time.Time
+	FinishedAt time.Time
+	WorkedAt   time.Time
+}
+
+// Ended reports whether nothing more happens by itself.
+func (b *BulkRevocation) Ended() bool { return b.Status == BulkStopped || b.Status == BulkCompleted }
+
+// Unrevoked reports whether connections are left to be revoked, or to be found.
+func (b *BulkRevocation) Unrevoked() bool { return !b.Gathered || b.Done() < b.Total }
+
+// BulkItem is one connection of a bulk revocation.
+type BulkItem struct {
+	ConnectionID string
+	Outcome      BulkOutcome // "" as long as it is untouched
+	// Told is what the provider made of it, the last time it was told; "" where it
+	// was not, or need not be.
+	Told   Outcome
+	DoneAt time.Time
+}
+
+// BulkItemFilter narrows a report. Empty members do not narrow.
+type BulkItemFilter struct {
+	Outcome BulkOutcome
+	Told    Outcome
+	Page    Page
+}
+
+// BulkGroup is how many connections of one integration, linked by one method, a
+// bulk revocation would end.
+type BulkGroup struct {
+	Integration string // key
+	Method      string
+	Count       int64
+}
+
+// BulkPreview is what a bulk revocation would do.
+type BulkPreview struct {
+	// Total is the number of connections that would be revoked. It is counted up
+	// to [MaxBulkCount]: More says that there are more than that.
+	Total  int64
+	More   bool
+	Groups []BulkGroup // by integration and method, sorted
+}
+
+// PreviewBulkRevocation says what [Vault.StartBulkRevocation] would do, and does
+// nothing. An id of no connection, or of a revoked one, is not counted.
+func (v *Vault) PreviewBulkRevocation(ctx context.Context, caller Caller, t BulkTarget) (BulkPreview, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
+		return BulkPreview{}, err
+	}
+	if err := t.check(); err != nil {
+		return BulkPreview{}, err
+	}
+	return v.bulkPreview(ctx, caller, t)
+}
+
+func (v *Vault) bulkPreview(ctx context.Context, caller Caller, t BulkTarget) (BulkPreview, error) {
+	t.Filter = v.ResolveFilter(t.Filter)
+	groups, err := v.store.CountRevocable(ctx, caller.EnvironmentID, t, MaxBulkCount+1)
+	if err != nil {
+		return BulkPreview{}, err
+	}
+	p := BulkPreview{Groups: groups}
+	for _, g := range groups {
+		p.Total += g.Count
+	}
+	if p.More = p.Total > MaxBulkCount; p.More {
+		p.Total = MaxBulkCount
+	}
+	return p, nil
+}
+
+// NewBulkRevocation asks for a bulk revocation.
+type NewBulkRevocation struct {
+	BulkTarget
+	// Expect refuses with a [fault.Conflict] where the preview would count another
+	// number by now; nil takes any.
+	Expect *int64
+}
+
+// StartBulkRevocation has everything revoked that the target matches now. It
+// answers as soon as that is written down; the work is done by [Vault.Run], of
+// whichever process, and survives the end of each. It goes on if the caller's
+// own permission ends meanwhile.
+func (v *Vault) StartBulkRevocation(ctx context.Context, caller Caller, n NewBulkRevocation) (BulkRevocation, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
+		return BulkRevocation{}, err
+	}
+	if err := v.RequireFresh(caller); err != nil {
+		return BulkRevocation{}, err
+	}
+	if err := n.check(); err != nil {
+		return BulkRevocation{}, err
+	}
+	if n.Expect != nil {
+		p, err := v.bulkPreview(ctx, caller, n.BulkTarget)
+		if err != nil {
+			return BulkRevocation{}, err
+		}
+		if p.More || p.Total != *n.Expect {
+			return BulkRevocation{}, fault.New(fault.Conflict, "%d connections were expected, and by now it is %d. Nothing was revoked.", *n.Expect, p.Total)
+		}
+	}
+	id := newID("rev")
+	b := BulkRevocation{
+		ID: id, EnvironmentID: caller.EnvironmentID, ActorKind: caller.Kind, ActorID: caller.ID, CreatedAt: v.now(), WorkedAt: v.now(),
+		Status: BulkGathering, UpTo: newID("con"),
+	}
+	ids := slices.Compact(slices.Sorted(slices.Values(n.IDs)))
+	if len(ids) > 0 {
+		b.Status, b.Gathered, b.Total = BulkRunning, true, int64(len(ids))
+	} else {
+		f := v.ResolveFilter(n.Filter)
+		f.Page = Page{}
+		b.Filter = &f
+	}
+	err := v.store.Update(ctx, func(tx Tx) error {
+		if err := tx.InsertBulkRevocation(ctx, b); err != nil {
+			return err
+		}
+		if len(ids) > 0 {
+			if _, err := tx.InsertBulkItems(ctx, id, ids); err != nil {
+				return err
+			}
+		}
+		return tx.InsertAudit(ctx, v.bulkEntry(caller, ActionBulkCreated, &b))
+	})
+	if err != nil {
+		return BulkRevocation{}, fmt.Errorf("writing a bulk revocation down: %w", err)
+	}
+	wake(v.bulkUp)
+	return b, nil
+}
+
+// check says what is wrong with a target.
+func (t *BulkTarget) check() error {
+	switch {
+	case len(t.IDs) > MaxBulkIDs:
+		return fault.InvalidField("/connection_ids", "Must be at most %d.", MaxBulkIDs)
+	case slices.ContainsFunc(t.IDs, func(id string) bool { return id == "" || len(id) > maxIDLength }):
+		return fault.InvalidField("/connection_ids", "Must be ids of connections.")
+	case len(t.IDs) == 0 && t.Filter.all() && !t.All:
+		return fault.InvalidField("/filter", "Narrows nothing: that is every connection of the environment, and has to be asked for with all.")
+	}
+	return nil
+}
+
+// maxIDLength is that of the schema.
+const maxIDLength = 64
+
+// bulkEntry begins an audit entry about a bulk revocation: its id is the reason.
+func (v *Vault) bulkEntry(caller Caller, action Action, b *BulkRevocation) AuditEntry {
+	e := v.entry(caller, action)
+	e.EnvironmentID, e.Reason = b.EnvironmentID, b.ID
+	return e
+}
+
+// BulkRevocation answers one by id.
+func (v *Vault) BulkRevocation(ctx context.Context, caller Caller, id string) (BulkRevocation, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
+		return BulkRevocation{}, err
+	}
+	b, err := v.store.BulkRevocation(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return BulkRevocation{}, missing(err, "bulk revocation")
+	}
+	return *b, nil
+}
+
+// BulkRevocations lists them, newest first.
+func (v *Vault) BulkRevocations(ctx context.Context, caller Caller, page Page) ([]BulkRevocation, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
+		return nil, err
+	}
+	return v.store.BulkRevocations(ctx, caller.EnvironmentID, page)
+}
+
+// BulkItems lists what became of the connections of a bulk revocation, the
+// newest connection first.
+func (v *Vault) BulkItems(ctx context.Context, caller Caller, id string, f BulkItemFilter) ([]BulkItem, error) {
+	if _, err := v.BulkRevocation(ctx, caller, id); err != nil {
+		return nil, err
+	}
+	return v.store.BulkItems(ctx, id, f)
+}
+
+// BulkRevocationOf answers the id of the bulk revocation that ended a
+// connection, "" where it was none.
+func (v *Vault) BulkRevocationOf(ctx context.Context, caller Caller, connectionID string) (string, error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRead, connectionID); err != nil {
+		return "", err
+	}
+	id, err := v.store.BulkRevocationOf(ctx, caller.EnvironmentID, connectionID)
+	return id, ignoreMissing(err)
+}
+
+// StopBulkRevocation leaves what is not revoked yet untouched. When it returns no
+// further connection is revoked; providers are still told of those that were.
+// One that has stopped stays so.
+func (v *Vault) StopBulkRevocation(ctx context.Context, caller Caller, id string) (BulkRevocation, error) {
+	return v.turnBulk(ctx, caller, id, ActionBulkStopped, func(b *BulkRevocation) (bool, error) {
+		switch {
+		case b.Status == BulkStopped:
+			return false, nil
+		case !b.Unrevoked():
+			return false, fault.New(fault.Conflict, "All of its connections are revoked already.")
+		}
+		b.Status, b.FinishedAt = BulkStopped, v.now()
+		return true, nil
+	})
+}
+
+// ResumeBulkRevocation goes on with one that was stopped, in the name of
+// whoever asked for it at first.
+func (v *Vault) ResumeBulkRevocation(ctx context.Context, caller Caller, id string) (BulkRevocation, error) {
+	if err := v.RequireFresh(caller); err != nil {
+		return BulkRevocation{}, err
+	}
+	b, err := v.turnBulk(ctx, caller, id, ActionBulkResumed, func(b *BulkRevocation) (bool, error) {
+		if b.Status != BulkStopped {
+			return false, nil
+		}
+		b.Status, b.FinishedAt = BulkRunning, time.Time{}
+		if !b.Gathered {
+			b.Status = BulkGathering
+		}
+		return true, nil
+	})
+	wake(v.bulkUp)
+	return b, err
+}
+
+// turnBulk changes a bulk revocation where turn says that there is something to
+// change. It waits for the part that is under way.
+func (v *Vault) turnBulk(ctx context.Context, caller Caller, id string, action Action, turn func(*BulkRevocation) (bool, error)) (b BulkRevocation, err error) {
+	if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
+		return BulkRevocation{}, err
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
+		locked, err := tx.LockBulkRevocation(ctx, caller.EnvironmentID, id)
+		if err != nil {
+			return missing(err, "bulk revocation")
+		}
+		changed, err := turn(locked)
+		if b = *locked; err != nil || !changed {
+			return err
+		}
+		if err := tx.UpdateBulkRevocation(ctx, b); err != nil {
+			return err
+		}
+		return tx.InsertAudit(ctx, v.bulkEntry(caller, action, &b))
+	})
+	return b, err
+}

@@ -1,0 +1,233 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// How bulk revocations are worked on. Each part is one transaction, in which the
+// row is locked: replicas take turns, and what a crash cuts off never was. Parts
+// are small, as requests wait for the rows in them, and on SQLite for the writer.
+const (
+	bulkPoll   = time.Second
+	gatherPart = 1000
+	revokePart = 32
+)
+
+// bulks works on bulk revocations until ctx ends.
+func (v *Vault) bulks(ctx context.Context) {
+	tick := time.NewTicker(bulkPoll)
+	defer tick.Stop()
+	for {
+		if err := v.bulkAll(ctx); err != nil && ctx.Err() == nil {
+			v.log.Error("revoking in bulk", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-v.bulkUp:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// bulkAll works on bulk revocations until there is nothing to do.
+func (v *Vault) bulkAll(ctx context.Context) error {
+	for ctx.Err() == nil {
+		worked, err := v.bulkPart(ctx)
+		if err != nil || !worked {
+			return err
+		}
+		wake(v.outboxUp)
+	}
+	return nil
+}
+
+// bulkPart does one part of the bulk revocation that has waited longest. One
+// connection that cannot be revoked keeps the others from nothing: it is tried by
+// itself, and then written down as failed.
+func (v *Vault) bulkPart(ctx context.Context) (worked bool, err error) {
+	var at bulkPlace
+	for _, most := range []int{revokePart, 1} {
+		worked, at, err = v.bulkTry(ctx, most)
+		if err == nil || ctx.Err() != nil || fault.Is(err, fault.Unavailable) || at.item == "" {
+			return worked, err
+		}
+	}
+	v.log.Error("a connection cannot be revoked", "connection", at.item, "bulk_revocation", at.bulk, "error", err)
+	return true, v.bulkGiveUp(ctx, at)
+}
+
+// bulkPlace is where the work is.
+type bulkPlace struct{ environment, bulk, item string }
+
+func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlace, err error) {
+	var gathering *BulkRevocation
+	err = v.store.Update(ctx, func(tx Tx) error {
+		at, gathering = bulkPlace{}, nil
+		b, err := tx.LockBulkAtWork(ctx)
+		if worked = err == nil; err != nil {
+			return ignoreMissing(err)
+		}
+		if !b.Gathered {
+			gathering = b
+			return nil
+		}
+		at.environment, at.bulk = b.EnvironmentID, b.ID
+		b.WorkedAt = v.now()
+		switch {
+		case b.Unrevoked():
+			err = v.revokeSome(ctx, tx, b, most, &at)
+		default:
+			b.Status, b.FinishedAt = BulkCompleted, v.now()
+			err = tx.InsertAudit(ctx, v.bulkEntry(System("revoke", b.EnvironmentID), ActionBulkCompleted, b))
+		}
+		if err != nil {
+			return err
+		}
+		return tx.UpdateBulkRevocation(ctx, *b)
+	})
+	if err == nil && gathering != nil {
+		err = v.gatherSome(ctx, gathering)
+	}
+	return worked, at, err
+}
+
+// gatherSome writes some more of what the filter matches down: a page of the list
+// that anybody gets. To find it may take a while, in which nothing is locked.
+func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
+	f := *b.Filter
+	f.Page = Page{Cursor: b.GatheredTo, Limit: gatherPart}
+	found, err := v.store.Connections(ctx, b.EnvironmentID, f)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for i := range found {
+		if found[i].Status != StatusRevoked && found[i].ID <= b.UpTo {
+			ids = append(ids, found[i].ID)
+		}
+	}
+	return v.store.Update(ctx, func(tx Tx) error {
+		now, err := tx.LockBulkRevocation(ctx, b.EnvironmentID, b.ID)
+		if err != nil || now.Status != BulkGathering || now.GatheredTo != b.GatheredTo {
+			return err // stopped, or another process got on with it
+		}
+		added, err := tx.InsertBulkItems(ctx, b.ID, ids)
+		if err != nil {
+			return err
+		}
+		now.Total, now.WorkedAt = now.Total+added, v.now()
+		if len(found) == gatherPart {
+			now.GatheredTo = f.CursorOf(&found[gatherPart-1])
+		} else {
+			now.Gathered, now.Status = true, BulkRunning
+		}
+		return tx.UpdateBulkRevocation(ctx, *now)
+	})
+}
+
+// revokeSome revokes up to most connections in the name of whoever asked. Their
+// providers are told through the outbox. at is set to the one that it is at.
+func (v *Vault) revokeSome(ctx context.Context, tx Tx, b *BulkRevocation, most int, at *bulkPlace) error {
+	ids, err := tx.UntouchedBulkItems(ctx, b.ID, most)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		return errors.New("the counts of bulk revocation " + b.ID + " are not those of its items")
+	}
+	if b.StartedAt.IsZero() {
+		b.StartedAt = v.now()
+	}
+	caller := Caller{Kind: b.ActorKind, ID: b.ActorID, EnvironmentID: b.EnvironmentID}
+	opened := map[string]Integration{}
+	for _, id := range ids {
+		at.item = id
+		item, err := v.revokeItem(ctx, tx, caller, b, id, opened)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.SettleBulkItem(ctx, b.ID, item); err != nil {
+			return err
+		}
+		b.count(item)
+	}
+	return nil
+}
+
+// revokeItem revokes one connection of a bulk revocation, if it is still there
+// to be revoked.
+func (v *Vault) revokeItem(ctx context.Context, tx Tx, caller Caller, b *BulkRevocation, id string, opened map[string]Integration) (BulkItem, error) {
+	item := BulkItem{ConnectionID: id, DoneAt: v.now()}
+	row, err := tx.LockConnection(ctx, b.EnvironmentID, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		item.Outcome = BulkMissing
+		return item, nil
+	case err != nil:
+		return item, err
+	case row.Status == StatusRevoked:
+		item.Outcome = BulkAlreadyRevoked
+		return item, nil
+	}
+	in, ok := opened[row.IntegrationID]
+	if !ok {
+		if in, err = v.integrationOf(ctx, tx, row); err != nil {
+			return item, err
+		}
+		opened[row.IntegrationID] = in
+	}
+	due, err := v.markLocked(ctx, tx, caller, row, in, marking{reason: ReasonRevokedByCaller, bulkID: b.ID})
+	if err != nil {
+		return item, err
+	}
+	item.Outcome = BulkRevoked
+	if due.row == nil {
+		item.Told = due.instead.Outcome
+	}
+	return item, nil
+}
+
+// count adds an item that nothing had become of.
+func (c *BulkCounts) count(item BulkItem) {
+	switch item.Outcome {
+	case BulkRevoked:
+		c.Revoked++
+	case BulkAlreadyRevoked:
+		c.AlreadyRevoked++
+	case BulkMissing:
+		c.Missing++
+	case BulkFailed:
+		c.Failed++
+	}
+	switch item.Told {
+	case OutcomeRevoked:
+		c.ToldRevoked++
+	case OutcomeUnsupported:
+		c.ToldUnsupported++
+	case OutcomeFailed:
+		c.ToldFailed++
+	}
+}
+
+// bulkGiveUp writes one connection down as failed.
+func (v *Vault) bulkGiveUp(ctx context.Context, at bulkPlace) error {
+	return v.store.Update(ctx, func(tx Tx) error {
+		b, err := tx.LockBulkRevocation(ctx, at.environment, at.bulk)
+		if err != nil {
+			return err
+		}
+		item := BulkItem{ConnectionID: at.item, Outcome: BulkFailed, DoneAt: v.now()}
+		settled, err := tx.SettleBulkItem(ctx, b.ID, item)
+		if err != nil || !settled { // another process got on with it
+			return err
+		}
+		b.count(item)
+		b.WorkedAt = v.now()
+		return tx.UpdateBulkRevocation(ctx, *b)
+	})
+}
