@@ -1,6 +1,9 @@
 package web
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Field is one labelled input, drawn by the partial "field". A value of a
 // secret field is never put back into a page; leave Value empty.
@@ -216,3 +219,62 @@ type Copy struct {
 
 // ID is the id of the value's element.
 func (c Copy) ID() string { return "copy-" + c.Name }
+
+// CheckGroup is several checkboxes under one question, drawn by the partial
+// "check-group".
+type CheckGroup struct {
+	// Name makes the element id; unique on the page.
+	Name string
+	// Legend is the question; Help and Error are as in [Field].
+	Legend, Help, Error string
+	Boxes               []Checkbox
+}
+
+// ID is the id of the fieldset.
+func (g CheckGroup) ID() string { return "f-" + g.Name }
+
+// DescribedBy is the value of aria-describedby.
+func (g CheckGroup) DescribedBy() string {
+	return Field{Name: g.Name, Help: g.Help, Error: g.Error}.DescribedBy()
+}
+
+// StageState is where a [Stage] stands.
+type StageState string
+
+// The states.
+const (
+	StageDone    StageState = "done"
+	StageFailed  StageState = "failed"
+	StageNow     StageState = "now"     // under way, or what to do next
+	StageWaiting StageState = "waiting" // not begun
+	StageSkipped StageState = "skipped" // does not apply
+)
+
+// Word is the state for those who see no mark.
+func (s StageState) Word() string {
+	switch s {
+	case StageDone:
+		return "Done"
+	case StageFailed:
+		return "Failed"
+	case StageNow:
+		return "Now"
+	case StageSkipped:
+		return "Not needed"
+	case StageWaiting:
+	}
+	return "Waiting"
+}
+
+// Stage is one step of something that runs; a list of them is drawn by the
+// partial "stages".
+type Stage struct {
+	State StageState
+	Title string
+	// At is when it ended, zero where that is not known.
+	At time.Time
+	// Text says what came of it; Advice what to do about it. Both may be empty.
+	Text, Advice string
+	// Copy is a value that the advice is about; nil for none.
+	Copy *Copy
+}

@@ -12,7 +12,13 @@
 //	GET  /admin/connections/{id}            everything but the secret (connection.go)
 //	GET  /admin/connections/{id}/revoke     says what will happen; changes nothing (revoke.go)
 //	POST /admin/connections/{id}/revoke     does it
-//	GET  /admin/integrations                list, with the redirect URI to copy (integrations.go)
+//	GET  /admin/integrations                list (integrations.go)
+//	GET  /admin/integrations/new            the catalog, with search (catalog.go)
+//	     /admin/integrations/new/{provider} sets one up (integration_new.go)
+//	GET  /admin/integrations/{id}           one, by id or key, with the redirect URI to copy (integration.go)
+//	     /admin/integrations/{id}/edit      changes it; /secret replaces the client secret (integration_edit.go)
+//	     /admin/integrations/{id}/delete    says what will happen, and does it (integration_delete.go)
+//	     /admin/integrations/{id}/test      runs the real flow as the admin (testflow.go, testreport.go)
 //	GET  /admin/api-keys                    list, without the keys (apikeys.go)
 //	GET  /admin/api-keys/{id}/revoke        says what will happen; changes nothing
 //	POST /admin/api-keys/{id}/revoke        does it

@@ -81,6 +81,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/connections/:id/revoke", h.signedIn(h.confirmRevoke))
 	g.POST("/connections/:id/revoke", h.signedIn(h.revoke))
 	g.GET("/integrations", h.signedIn(h.listIntegrations))
+	h.mountIntegrations(g)
 	g.GET("/api-keys", h.signedIn(h.listAPIKeys))
 	g.GET("/api-keys/:id/revoke", h.signedIn(h.confirmRevokeAPIKey))
 	g.POST("/api-keys/:id/revoke", h.signedIn(h.revokeAPIKey))

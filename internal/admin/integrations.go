@@ -4,58 +4,68 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/internal/httpd"
-	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/vault"
 	"github.com/claviger/claviger/web"
 )
 
+// mountIntegrations adds the pages of one integration.
+func (h *Handler) mountIntegrations(g *echo.Group) {
+	g.GET("/integrations/new", h.signedIn(h.showCatalog))
+	g.GET("/integrations/new/:provider", h.signedIn(h.askForIntegration))
+	g.POST("/integrations/new/:provider", h.signedIn(h.createIntegration))
+	g.GET("/integrations/:id", h.signedIn(h.showIntegration))
+	g.GET("/integrations/:id/edit", h.signedIn(h.askForChanges))
+	g.POST("/integrations/:id/edit", h.signedIn(h.changeIntegration))
+	g.GET("/integrations/:id/secret", h.signedIn(h.fresh(h.askForSecret)))
+	g.POST("/integrations/:id/secret", h.signedIn(h.replaceSecret))
+	g.GET("/integrations/:id/delete", h.signedIn(h.confirmDelete))
+	g.POST("/integrations/:id/delete", h.signedIn(h.deleteIntegration))
+	g.GET("/integrations/:id/test", h.signedIn(h.askForTest))
+	g.POST("/integrations/:id/test", h.signedIn(h.beginTest))
+	g.GET("/integrations/:id/test/done", h.signedIn(h.testCameBack))
+	g.GET("/integrations/:id/test/:session", h.signedIn(h.showTest))
+	g.POST("/integrations/:id/test/:session", h.signedIn(h.finishTest))
+}
+
 // integrationsPage lists what is set up. admin/integrations.html
 type integrationsPage struct {
 	frame
+	Notices []web.Notice
+	// New begins another one, "" for who may not.
+	New   string
 	Rows  []integrationRow
 	Pager pager
 }
 
-// integrationRow is an integration in the list.
-type integrationRow struct {
-	vault.Integration
-	Service string // the provider's title
-	Methods []string
-	// Gone says that the provider is not in the catalog any more.
-	Gone bool
-	// Redirect is the URI to register at the provider; nil where no method
-	// sends a browser there.
-	Redirect *web.Copy
-	// Connections is the list of its connections.
-	Connections string
-	// Overridden is what of the provider file it replaces.
-	Overridden []override
-}
-
-// override is one setting that replaces the provider file's.
-type override struct{ Name, Value string }
-
-// Name is its title, or its key.
-func (r integrationRow) Name() string { return cmp.Or(r.Title, r.Service) }
-
 // GET /admin/integrations
 func (h *Handler) listIntegrations(c echo.Context, v visit) error {
 	q := httpd.Query(c)
-	p := pageOf(q)
+	p, deleted := pageOf(q), q.String("deleted", maxParam)
 	if err := q.Err(); err != nil {
 		return err
 	}
-	found, err := h.vault.Integrations(c.Request().Context(), v.caller, p)
+	ctx := c.Request().Context()
+	found, err := h.vault.Integrations(ctx, v.caller, p)
 	if err != nil {
 		return err
 	}
 	page := integrationsPage{frame: v.frame(c, integrationsPath)}
+	if v.maySetUp() {
+		page.New = catalogPath
+	}
+	if deleted != "" {
+		// What the address says is only believed of a key that nothing has.
+		if _, err := h.vault.Integration(ctx, v.caller, deleted); isNotFound(err) {
+			page.Notices = []web.Notice{{Kind: web.Success, Title: "There is no integration “" + deleted + "” any more"}}
+		} else if err != nil {
+			return err
+		}
+	}
 	found, page.Pager = paged(found, func(x *vault.Integration) string { return x.ID }, p, integrationsPath, nil, "integration", "integrations")
 	for _, in := range found {
 		row, err := h.integrationRow(in)
@@ -65,54 +75,6 @@ func (h *Handler) listIntegrations(c echo.Context, v visit) error {
 		page.Rows = append(page.Rows, row)
 	}
 	return httpd.Render(c, http.StatusOK, "admin/integrations", page)
-}
-
-func (h *Handler) integrationRow(in vault.Integration) (integrationRow, error) {
-	row := integrationRow{
-		Integration: in, Service: in.Provider,
-		Connections: withQuery(connectionsPath, url.Values{"integration": {in.Key}}),
-		Overridden:  overridden(in.Overrides),
-	}
-	p, ok := h.providers.Catalog().Get(in.Provider)
-	if !ok {
-		row.Gone = true
-		return row, nil
-	}
-	row.Service = p.Title
-	methods, err := h.providers.Methods(in)
-	if err != nil {
-		return row, err
-	}
-	for _, m := range methods {
-		row.Methods = append(row.Methods, m.Title)
-	}
-	if slices.ContainsFunc(methods, (*providers.Method).Redirects) {
-		row.Redirect = &web.Copy{Name: in.ID, Label: "Redirect URI, to register at " + p.Title, Value: h.providers.RedirectURI(in.ID)}
-	}
-	return row, nil
-}
-
-func overridden(o vault.Overrides) []override {
-	var set []override
-	for _, x := range [...]override{
-		{"base_url", o.BaseURL},
-		{"issuer", o.Issuer},
-		{"authorization_url", o.AuthorizationURL},
-		{"token_url", o.TokenURL},
-		{"revocation_url", o.RevocationURL},
-		{"jwks_url", o.JWKSURL},
-		{"session_url", o.SessionURL},
-		{"resolve_url", o.ResolveURL},
-		{"response_mode", o.ResponseMode},
-	} {
-		if x.Value != "" {
-			set = append(set, x)
-		}
-	}
-	for _, host := range o.AllowedHosts {
-		set = append(set, override{"allowed_hosts", host})
-	}
-	return set
 }
 
 // maxOptions is how many integrations a choice offers; with more the address

@@ -266,12 +266,20 @@ func TestIntegrationsPage(t *testing.T) {
 		if _, err := w.vault.PatchIntegration(t.Context(), w.system(), "toggl", vault.IntegrationPatch{Overrides: &o}); err != nil {
 			t.Fatal(err)
 		}
-		page := w.admin().page("/admin/integrations")
-		w.wantOn(page, []string{
-			"TimeLog at Acme", "acme-client", "set, and never shown",
-			`<code id="copy-` + in.ID + `">http://broker.example/connect/callback/` + in.ID + `</code>`,
-			`href="/admin/connections?integration=timelog"`, "https://toggl.example/api", "a.example", "b.example", "2 integrations",
-		}, "callback/"+toggl.ID) // no method of Toggl's leads there
+		b := w.admin()
+		w.wantOn(b.page("/admin/integrations"), []string{
+			"TimeLog at Acme", "Toggl Track", `href="/admin/integrations/` + in.ID + `"`, `href="/admin/connections?integration=timelog"`, "2 integrations",
+			`href="/admin/integrations/new"`,
+		})
+		for _, path := range []string{"/admin/integrations/timelog", "/admin/integrations/" + in.ID} {
+			w.wantOn(b.page(path), []string{
+				"TimeLog at Acme", "acme-client", "set, and never shown",
+				`<code id="copy-` + in.ID + `">http://broker.example/connect/callback/` + in.ID + `</code>`,
+				`href="/admin/connections?integration=timelog&amp;status=active"`, "support@timelog.com",
+			})
+		}
+		w.wantOn(b.page("/admin/integrations/toggl"), []string{"https://toggl.example/api", "a.example", "b.example"},
+			"callback/"+toggl.ID) // no method of Toggl's leads there
 	})
 }
 

@@ -22,9 +22,10 @@ type route struct {
 // What an id in a path is of. A connection and the like are of one environment;
 // admins and their sessions are of none.
 const (
-	ofConnection = "connection"
-	ofAPIKey     = "api key"
-	ofNone       = "installation"
+	ofConnection  = "connection"
+	ofAPIKey      = "api key"
+	ofIntegration = "integration"
+	ofNone        = "installation"
 )
 
 func routes() map[string]route {
@@ -37,15 +38,30 @@ func routes() map[string]route {
 		"POST /admin/sign-out":    {least: vault.RoleViewer},
 		"POST /admin/environment": {least: vault.RoleViewer},
 
-		"GET /admin/connections":             {least: vault.RoleViewer},
-		"GET /admin/connections/:id":         {least: vault.RoleViewer, of: ofConnection},
-		"GET /admin/connections/:id/revoke":  {least: vault.RoleViewer, of: ofConnection},
-		"POST /admin/connections/:id/revoke": {least: vault.RoleOperator, of: ofConnection},
-		"GET /admin/integrations":            {least: vault.RoleViewer},
-		"GET /admin/api-keys":                {least: vault.RoleOwner},
-		"GET /admin/api-keys/:id/revoke":     {least: vault.RoleOwner, of: ofAPIKey},
-		"POST /admin/api-keys/:id/revoke":    {least: vault.RoleOwner, of: ofAPIKey},
-		"GET /admin/audit":                   {least: vault.RoleViewer},
+		"GET /admin/connections":                     {least: vault.RoleViewer},
+		"GET /admin/connections/:id":                 {least: vault.RoleViewer, of: ofConnection},
+		"GET /admin/connections/:id/revoke":          {least: vault.RoleViewer, of: ofConnection},
+		"POST /admin/connections/:id/revoke":         {least: vault.RoleOperator, of: ofConnection},
+		"GET /admin/integrations":                    {least: vault.RoleViewer},
+		"GET /admin/integrations/new":                {least: vault.RoleOwner},
+		"GET /admin/integrations/new/:provider":      {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/integrations/new/:provider":     {least: vault.RoleOwner, of: ofNone},
+		"GET /admin/integrations/:id":                {least: vault.RoleViewer, of: ofIntegration},
+		"GET /admin/integrations/:id/edit":           {least: vault.RoleOwner, of: ofIntegration},
+		"POST /admin/integrations/:id/edit":          {least: vault.RoleOwner, of: ofIntegration},
+		"GET /admin/integrations/:id/secret":         {least: vault.RoleOwner, of: ofIntegration},
+		"POST /admin/integrations/:id/secret":        {least: vault.RoleOwner, of: ofIntegration},
+		"GET /admin/integrations/:id/delete":         {least: vault.RoleOwner, of: ofIntegration},
+		"POST /admin/integrations/:id/delete":        {least: vault.RoleOwner, of: ofIntegration},
+		"GET /admin/integrations/:id/test":           {least: vault.RoleOperator, of: ofIntegration},
+		"POST /admin/integrations/:id/test":          {least: vault.RoleOperator, of: ofIntegration},
+		"GET /admin/integrations/:id/test/done":      {least: vault.RoleOperator, of: ofIntegration},
+		"GET /admin/integrations/:id/test/:session":  {least: vault.RoleOperator, of: ofIntegration},
+		"POST /admin/integrations/:id/test/:session": {least: vault.RoleOperator, of: ofIntegration},
+		"GET /admin/api-keys":                        {least: vault.RoleOwner},
+		"GET /admin/api-keys/:id/revoke":             {least: vault.RoleOwner, of: ofAPIKey},
+		"POST /admin/api-keys/:id/revoke":            {least: vault.RoleOwner, of: ofAPIKey},
+		"GET /admin/audit":                           {least: vault.RoleViewer},
 	}
 }
 
@@ -117,12 +133,13 @@ func TestAnotherEnvironment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.vault.CreateIntegration(t.Context(), vault.System("test", env.ID), vault.Integration{Key: "theirs", Provider: "toggl"}); err != nil {
+		in, err := w.vault.CreateIntegration(t.Context(), vault.System("test", env.ID), vault.Integration{Key: "theirs", Provider: "toggl"})
+		if err != nil {
 			t.Fatal(err)
 		}
 		conn := w.connectIn(env.ID, "theirs", "api_token", vault.NewImport{EndUser: user("stranger")})
 		key, _ := w.keyIn(env.ID, "their-key")
-		theirs := map[string]string{ofConnection: conn.ID, ofAPIKey: key.ID}
+		theirs := map[string]string{ofConnection: conn.ID, ofAPIKey: key.ID, ofIntegration: in.ID}
 
 		b := w.admin()
 		token := b.token(b.page("/admin/connections"))

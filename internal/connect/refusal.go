@@ -167,7 +167,7 @@ func linkStatus(reason string) int {
 	switch reason {
 	case providers.ReasonUnavailable, "temporarily_unavailable":
 		return http.StatusServiceUnavailable
-	case providers.ReasonProvider, providers.ReasonExchange, providers.ReasonResolveURL,
+	case providers.ReasonProvider, providers.ReasonExchange, providers.ReasonClient, providers.ReasonResolveURL,
 		providers.ReasonSettings, "server_error", "unauthorized_client", "invalid_scope", "invalid_request",
 		"unsupported_response_type":
 		return http.StatusBadGateway

@@ -39,6 +39,7 @@ func (f *file) check(p *Provider) {
 		f.checkResolve(p)
 	}
 	f.checkVerifyEvery(p)
+	f.steps("setup", p.Setup)
 	if len(p.Methods) == 0 {
 		f.fault("methods", "must list at least one method")
 	}
@@ -128,6 +129,15 @@ func (f *file) text(path, s string, required bool) {
 		f.fault(path, "is longer than 1000 bytes")
 	case s != strings.TrimSpace(s):
 		f.fault(path, "has white space around it")
+	}
+}
+
+// steps is a guide for people.
+func (f *file) steps(path string, steps []Step) {
+	for i, step := range steps {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		f.text(join(at, "text"), step.Text, true)
+		f.webURL(join(at, "link"), step.Link)
 	}
 }
 

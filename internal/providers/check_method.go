@@ -35,10 +35,7 @@ func (f *file) checkMethod(p *Provider, m *Method, at string) {
 	f.text(join(at, "description"), m.Description, false)
 	f.text(join(at, "disconnect_hint"), m.DisconnectHint, false)
 	f.checkFields(m, at)
-	for i, step := range m.Guide {
-		f.text(fmt.Sprintf("%s.guide[%d].text", at, i), step.Text, true)
-		f.webURL(fmt.Sprintf("%s.guide[%d].link", at, i), step.Link)
-	}
+	f.steps(join(at, "guide"), m.Guide)
 	need, ok := m.settings()
 	if !ok {
 		f.fault(join(at, "scheme"), "must be one of basic, token, exchange, session_cookie, oauth2_code, oauth2_client_credentials, oidc_hybrid")

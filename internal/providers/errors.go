@@ -41,6 +41,7 @@ const (
 	ReasonIssuer       = "iss"                 // the reply is from another issuer, or hides it
 	ReasonProvider     = "provider_error"      // the provider answers with an error of its own making
 	ReasonExchange     = "token_exchange"      // the code was not traded for tokens
+	ReasonClient       = "client_refused"      // the token endpoint does not accept client id and secret
 	ReasonResolveURL   = "resolve_url"         // the API root is missing or not one that is allowed
 	ReasonRefused      = "refused"             // the provider does not accept its own token
 	ReasonUnavailable  = "unavailable"         // the provider cannot be asked right now

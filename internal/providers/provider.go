@@ -27,8 +27,11 @@ type Provider struct {
 	VerifyEvery Every `yaml:"verify_every"`
 	// DisconnectHint says how an end user takes the access back by hand. It is
 	// shown where the provider cannot be told.
-	DisconnectHint string   `yaml:"disconnect_hint"`
-	Methods        []Method `yaml:"methods"`
+	DisconnectHint string `yaml:"disconnect_hint"`
+	// Setup is what an admin does at the provider before the integration works:
+	// where to register, what to paste, where the client id comes from.
+	Setup   []Step   `yaml:"setup"`
+	Methods []Method `yaml:"methods"`
 }
 
 // Method finds a method by name.

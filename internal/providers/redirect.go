@@ -294,8 +294,11 @@ func (t target) linkError(err error) *LinkError {
 	if f.Kind == fault.ProviderUnavailable {
 		e.Reason, e.Message = ReasonUnavailable, fmt.Sprintf("%s cannot be reached right now, so nothing was linked. Start again in a little while.", t.provider.Title)
 	}
-	if _, ok := errors.AsType[*tokenendpoint.Error](err); ok {
+	if te, ok := errors.AsType[*tokenendpoint.Error](err); ok {
 		e.Reason = ReasonExchange
+		if te.Class == tokenendpoint.ClientFault {
+			e.Reason = ReasonClient
+		}
 		if f.Kind != fault.ProviderUnavailable {
 			e.Message = fmt.Sprintf("%s did not complete the sign-in, so nothing was linked. Start again; if it stays, tell whoever sent you here.", t.provider.Title)
 		}

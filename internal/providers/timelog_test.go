@@ -343,7 +343,7 @@ func TestTimeLogTripsThatEndOtherwise(t *testing.T) {
 		{"the client secret is wrong", func(_ *world, tr *trip, v url.Values) url.Values {
 			tr.in.ClientSecret = vault.NewSecret("wrong")
 			return v
-		}, "token_exchange"},
+		}, "client_refused"},
 		{"the token endpoint is down", func(w *world, _ *trip, v url.Values) url.Values {
 			w.sandbox.TimeLog().Faults().Always(sandbox.TimeLogToken, sandbox.Status(http.StatusServiceUnavailable))
 			return v
@@ -382,7 +382,7 @@ func TestTimeLogTripsThatEndOtherwise(t *testing.T) {
 			if le.Message == "" || strings.Contains(le.Message, "<") {
 				t.Errorf("message %q", le.Message)
 			}
-			if n := w.sandbox.TimeLog().TokenCalls(); n != 0 && tt.reason != "token_exchange" && !strings.HasPrefix(tt.name, "ResolveUri") && tt.reason != "refused" {
+			if n := w.sandbox.TimeLog().TokenCalls(); n != 0 && tt.reason != "token_exchange" && tt.reason != "client_refused" && !strings.HasPrefix(tt.name, "ResolveUri") && tt.reason != "refused" {
 				t.Errorf("%d token calls", n)
 			}
 		})

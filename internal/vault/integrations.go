@@ -251,6 +251,16 @@ func (v *Vault) openSecret(ctx context.Context, row *IntegrationRow) (Integratio
 	return in, nil
 }
 
+// AllowSetup answers nil for a caller that may create and change integrations.
+func (v *Vault) AllowSetup(ctx context.Context, caller Caller) error {
+	return v.allow(ctx, caller, ScopeIntegrationsWrite, "")
+}
+
+// AllowConnect answers nil for a caller that may make connect links.
+func (v *Vault) AllowConnect(ctx context.Context, caller Caller) error {
+	return v.allow(ctx, caller, ScopeConnectWrite, "")
+}
+
 // AllowCatalog answers nil for a caller that may read the catalog of providers.
 func (v *Vault) AllowCatalog(ctx context.Context, caller Caller) error {
 	return v.allow(ctx, caller, ScopeProvidersRead, "")

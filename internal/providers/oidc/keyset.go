@@ -152,3 +152,13 @@ func usable(candidate any) bool {
 	}
 	return false
 }
+
+// Count is how many keys are there that could verify a signature, by a copy no
+// older than the TTL. The error is [*Unavailable] or the context's.
+func (k *KeySet) Count(ctx context.Context) (int, error) {
+	known, err := k.document.current(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return len(known.value), nil
+}
