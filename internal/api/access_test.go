@@ -12,7 +12,7 @@ import (
 )
 
 // target is one of everything that an id in a path may name.
-type target struct{ connection, session, apiKey string }
+type target struct{ connection, session, apiKey, revocation string }
 
 // path fills an operation's path with what is there.
 func (x target) path(o operation) string {
@@ -21,6 +21,8 @@ func (x target) path(o operation) string {
 		return fill(o.path, x.connection)
 	case strings.HasPrefix(o.path, "/v1/connect-sessions/"):
 		return fill(o.path, x.session)
+	case strings.HasPrefix(o.path, "/v1/revocations/"):
+		return fill(o.path, x.revocation)
 	case strings.HasPrefix(o.path, "/v1/api-keys/"):
 		return fill(o.path, x.apiKey)
 	}
@@ -33,13 +35,14 @@ func (w *world) target() target {
 		connection: w.toggl(),
 		session:    w.post("/v1/connect-sessions", object{"end_user": ada}).shows().want(201).text("id"),
 		apiKey:     w.post("/v1/api-keys", object{"name": "spare", "scopes": []string{"audit:read"}}).shows().want(201).text("id"),
+		revocation: w.post("/v1/revocations", object{"connection_ids": []string{"con_00000000000000000000000000"}}).want(202).text("id"),
 	}
 }
 
 // nowhere is well-formed, and nothing has these ids.
 func nowhere() target {
 	const id = "_00000000000000000000000000"
-	return target{connection: "con" + id, session: "cs" + id, apiKey: "key" + id}
+	return target{connection: "con" + id, session: "cs" + id, apiKey: "key" + id, revocation: "rev" + id}
 }
 
 // TestKeys: no key, no known key, no live key: one answer, on every route.

@@ -77,6 +77,13 @@ func (h *Handler) Mount(e *echo.Echo) {
 		{http.MethodPost, "/connections/:id/revoke", bare(h.revokeConnection)},
 		{http.MethodDelete, "/connections/:id", bare(h.deleteConnection)},
 
+		{http.MethodGet, "/revocations", h.listRevocations},
+		{http.MethodPost, "/revocations", bare(h.createRevocation)},
+		{http.MethodGet, "/revocations/:id", h.getRevocation},
+		{http.MethodGet, "/revocations/:id/items", h.listRevocationItems},
+		{http.MethodPost, "/revocations/:id/stop", bare(h.stopRevocation)},
+		{http.MethodPost, "/revocations/:id/resume", bare(h.resumeRevocation)},
+
 		{http.MethodGet, "/api-keys", h.listAPIKeys},
 		{http.MethodPost, "/api-keys", bare(h.createAPIKey)},
 		{http.MethodDelete, "/api-keys/:id", bare(h.deleteAPIKey)},

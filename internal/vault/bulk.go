@@ -265,6 +265,30 @@ func (v *Vault) BulkRevocation(ctx context.Context, caller Caller, id string) (B
 	return *b, nil
 }
 
+// WaitBulkRevocation is BulkRevocation, answered when it has ended or when wait is
+// over, whichever is first.
+func (v *Vault) WaitBulkRevocation(ctx context.Context, caller Caller, id string, wait time.Duration) (BulkRevocation, error) {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	poll := time.NewTicker(sessionPoll)
+	defer poll.Stop()
+	for {
+		b, err := v.BulkRevocation(ctx, caller, id)
+		if err != nil || b.Ended() {
+			return b, err
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			return b, nil
+		case <-v.sessionUp.over:
+			return b, nil
+		case <-ctx.Done():
+			return b, ctx.Err()
+		}
+	}
+}
+
 // BulkRevocations lists them, newest first.
 func (v *Vault) BulkRevocations(ctx context.Context, caller Caller, page Page) ([]BulkRevocation, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
