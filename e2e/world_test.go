@@ -54,7 +54,8 @@ func onBoth(t *testing.T, story func(t *testing.T, w *world)) {
 // apiKey is the configured key of every world.
 const apiKey = "e2e-key-Xw6mJcQ9dHt2RzLs8NvB4yFk"
 
-func newWorld(t *testing.T, kind string) *world {
+// newWorld starts one; more are settings beside the usual ones.
+func newWorld(t *testing.T, kind string, more ...string) *world {
 	t.Helper()
 	w := &world{t: t, kind: kind, mu: &sync.Mutex{}, hidden: secrets{"the configured API key": apiKey}}
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
@@ -63,6 +64,7 @@ func newWorld(t *testing.T, kind string) *world {
 		"CLAVIGER_KEYSET_FILE=" + keyset, "CLAVIGER_API_KEY=" + apiKey,
 		"CLAVIGER_OUTBOUND_ALLOW=127.0.0.0/8", "CLAVIGER_APP_NAME=Acme Reports",
 	}
+	w.settings = append(w.settings, more...)
 	switch kind {
 	case "sqlite":
 		w.dataDir = t.TempDir()
@@ -118,7 +120,11 @@ func (w *world) at(b *broker) backend {
 // run runs a command of the binary to its end with the world's settings.
 func (w *world) run(args ...string) string {
 	w.t.Helper()
-	cmd := claviger(w.t, w.settings, args...)
+	settings := slices.Clone(w.settings)
+	if w.front != nil {
+		settings = append(settings, "CLAVIGER_PUBLIC_URL="+w.front.url)
+	}
+	cmd := claviger(w.t, settings, args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("claviger %s: %v\n%s", strings.Join(args, " "), err, out)
