@@ -125,7 +125,7 @@ func (b *broker) handler() (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin.New(admin.Config{Vault: b.vault, Providers: b.providers, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys, Now: b.store.Now}).Mount(e)
+	admin.New(admin.Config{Vault: b.vault, Providers: b.providers, Engine: b.engine, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys, Now: b.store.Now}).Mount(e)
 	return e, nil
 }
 

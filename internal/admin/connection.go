@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,9 +16,6 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 	"github.com/claviger/claviger/web"
 )
-
-// timelineLength is how much of the trail a connection's own page shows.
-const timelineLength = 30
 
 // connectionPage is one connection, all but the secret. admin/connection.html
 type connectionPage struct {
@@ -30,25 +28,53 @@ type connectionPage struct {
 	MetadataText string
 	// RevokeHref is "" where there is nothing to revoke, or for somebody who may not.
 	RevokeHref string
-	Timeline   timeline
+	// Actions are what else can be done, each a form that is posted there.
+	Actions []action
+	// TagsText is the tags for the form that changes them; CanTag says that there
+	// is one.
+	TagsText string
+	CanTag   bool
+	Charts   []chart
+	// ChartsSince is set where the charts do not go back all the way.
+	ChartsSince time.Time
+	Timeline    timeline
 }
+
+// action is a button of a connection's page.
+type action struct{ Path, Text, Busy string }
 
 // tagLink is a tag, and the list of the connections that have it.
 type tagLink struct{ Name, Value, Href string }
 
-// timeline is the newest part of what the trail has on one connection.
+// timeline is a page of what the trail has on one connection.
 type timeline struct {
 	// Visible is false for somebody who may not read the trail.
 	Visible bool
-	Entries []auditRow
-	// More is the whole of it, "" where this is the whole.
-	More string
+	Items   []happening
+	// Newest and Older lead through it, "" where there is nothing; Whole is all of
+	// it, reads one by one.
+	Newest, Older, Whole string
+}
+
+// happening is one item of a timeline in words.
+type happening struct {
+	auditRow
+	// Reads says that it is reads, added up.
+	Reads bool
+	// Daily says that they are those of a day, which Since is.
+	Daily bool
+	Since time.Time
 }
 
 // GET /admin/connections/{id}
 func (h *Handler) showConnection(c echo.Context, v visit) error {
 	id, err := pathID(c, "connection")
 	if err != nil {
+		return err
+	}
+	q := httpd.Query(c)
+	before := q.String("before", maxParam)
+	if err := q.Err(); err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
@@ -76,10 +102,41 @@ func (h *Handler) showConnection(c echo.Context, v visit) error {
 	if conn.Status != vault.StatusRevoked && v.caller.May(vault.ScopeConnectionsRevoke) {
 		page.RevokeHref = connectionPath(id) + "/revoke"
 	}
-	if page.Timeline, err = h.timeline(ctx, &v, id); err != nil {
+	page.Actions = actionsOn(&v, &conn)
+	page.CanTag = v.caller.May(vault.ScopeConnectionsWrite)
+	for _, tag := range page.TagLinks {
+		page.TagsText += tag.Name + "=" + tag.Value + "\n"
+	}
+	if page.Timeline, err = h.timeline(ctx, &v, id, before); err != nil {
 		return err
 	}
+	if page.Timeline.Visible && before == "" {
+		activity, err := h.vault.Activity(ctx, v.caller, id)
+		if err != nil {
+			return err
+		}
+		page.Charts = activityCharts(activity, h.now())
+		if h.now().Sub(activity.Since) < (vault.ActivityDays-1)*24*time.Hour {
+			page.ChartsSince = activity.Since
+		}
+	}
+	page.Notices = append(h.flashes.take(c), page.Notices...)
 	return httpd.Render(c, http.StatusOK, "admin/connection", page)
+}
+
+// actionsOn are what an admin may have done to a connection as it is.
+func actionsOn(v *visit, conn *vault.Connection) []action {
+	var all []action
+	if conn.Status == vault.StatusActive && v.caller.May(vault.ScopeConnectionsRefresh) {
+		if conn.Renewable {
+			all = append(all, action{connectionPath(conn.ID) + "/refresh", "Refresh now", "Asking the provider for a new credential…"})
+		}
+		all = append(all, action{connectionPath(conn.ID) + "/verify", "Verify now", "Asking the provider…"})
+	}
+	if (conn.Status == vault.StatusActive || conn.Status == vault.StatusReconnectRequired) && v.caller.May(vault.ScopeConnectWrite) {
+		all = append(all, action{connectionPath(conn.ID) + "/reconnect", "Make a reconnect link", "Making a link…"})
+	}
+	return all
 }
 
 func metadataText(m map[string]any) (string, error) {
@@ -113,7 +170,7 @@ func (h *Handler) connectionNotices(ctx context.Context, v *visit, conn *vault.C
 	case vault.StatusReconnectRequired:
 		return []web.Notice{{
 			Kind: web.Warning, Title: "The end user has to link this account again",
-			Text: reasonSentence(conn.StatusReason) + " To mend it, make a connect session with this connection_id and send its link.",
+			Text: reasonSentence(conn.StatusReason) + " To mend it, make a reconnect link and send it to them, or let the host application make a connect session with this connection_id.",
 		}}, nil
 	case vault.StatusPending:
 		return []web.Notice{{
@@ -135,20 +192,61 @@ func (h *Handler) connectionNotices(ctx context.Context, v *visit, conn *vault.C
 	return nil, nil
 }
 
-// timeline reads the newest of what happened to a connection.
-func (h *Handler) timeline(ctx context.Context, v *visit, id string) (timeline, error) {
+// timeline reads a page of what happened to a connection.
+func (h *Handler) timeline(ctx context.Context, v *visit, id, before string) (timeline, error) {
 	if !v.caller.May(vault.ScopeAuditRead) {
 		return timeline{}, nil
 	}
-	entries, err := h.vault.Audit(ctx, v.caller, vault.AuditFilter{ConnectionID: id, Page: vault.Page{Limit: timelineLength + 1}})
+	found, err := h.vault.Timeline(ctx, v.caller, id, before)
 	if err != nil {
 		return timeline{}, err
 	}
-	t := timeline{Visible: true}
-	if len(entries) > timelineLength {
-		entries = entries[:timelineLength]
-		t.More = withQuery(auditPath, url.Values{"connection_id": {id}})
+	entries := make([]vault.AuditEntry, len(found.Items))
+	for i, item := range found.Items {
+		if item.Entry != nil {
+			entries[i] = *item.Entry
+			continue
+		}
+		entries[i] = vault.AuditEntry{
+			At: item.Reads.Last, ActorKind: item.Reads.ActorKind, ActorID: item.Reads.ActorID, Action: vault.ActionHeadersRead, Allowed: true, Count: item.Reads.Count,
+		}
 	}
-	t.Entries, err = h.auditRows(ctx, v, entries)
-	return t, err
+	rows, err := h.auditRows(ctx, v, entries)
+	if err != nil {
+		return timeline{}, err
+	}
+	t := timeline{Visible: true, Whole: withQuery(auditPath, url.Values{"connection_id": {id}})}
+	for i, row := range rows {
+		item := happening{auditRow: row}
+		if reads := found.Items[i].Reads; reads != nil {
+			item.Reads, item.Daily, item.Since = true, reads.Daily, reads.Since
+		}
+		t.Items = append(t.Items, item)
+	}
+	if before != "" {
+		t.Newest = connectionPath(id) + "#trail-title"
+	}
+	if found.Next != "" {
+		t.Older = withQuery(connectionPath(id), url.Values{"before": {found.Next}}) + "#trail-title"
+	}
+	return t, nil
 }
+
+// What is what happened, of reads how often.
+func (h happening) What() string {
+	if h.Reads {
+		return "Headers read " + grouped(h.Count, "time", "times")
+	}
+	return h.auditRow.What()
+}
+
+// Details is what remains to be said.
+func (h happening) Details() []string {
+	if h.Reads {
+		return nil
+	}
+	return h.auditRow.Details()
+}
+
+// exactly is a moment in words, for texts that no script turns to another zone.
+func exactly(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }

@@ -11,6 +11,7 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/providers"
+	"github.com/claviger/claviger/internal/refresh"
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -21,6 +22,8 @@ const maxBody = 16 << 10
 type Config struct {
 	Vault     *vault.Vault
 	Providers *providers.Service
+	// Engine refreshes and verifies.
+	Engine *refresh.Engine
 	// PublicURL is the broker as browsers see it.
 	PublicURL *url.URL
 	// CookieKeys protect the session cookie: 32 random bytes each, the one for
@@ -34,8 +37,10 @@ type Config struct {
 type Handler struct {
 	vault     *vault.Vault
 	providers *providers.Service
+	engine    *refresh.Engine
 	publicURL *url.URL
 	sessions  *keeper
+	flashes   *flashes
 	tries     *limiter
 	now       func() time.Time
 }
@@ -49,7 +54,9 @@ func New(cfg Config) *Handler {
 	return &Handler{
 		vault:     cfg.Vault,
 		providers: cfg.Providers,
+		engine:    cfg.Engine,
 		publicURL: cfg.PublicURL,
+		flashes:   newFlashes(cfg.PublicURL, newSealer(cfg.CookieKeys), now),
 		sessions:  newKeeper(cfg.PublicURL, newSealer(cfg.CookieKeys)),
 		tries:     newLimiter(now),
 		now:       now,
@@ -78,6 +85,10 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("", h.signedIn(h.home))
 	g.GET("/connections", h.signedIn(h.listConnections))
 	g.GET("/connections/:id", h.signedIn(h.showConnection))
+	g.POST("/connections/:id/refresh", h.signedIn(h.refreshConnection))
+	g.POST("/connections/:id/verify", h.signedIn(h.verifyConnection))
+	g.POST("/connections/:id/reconnect", h.signedIn(h.makeReconnectLink))
+	g.POST("/connections/:id/tags", h.signedIn(h.saveTags))
 	g.GET("/connections/:id/revoke", h.signedIn(h.confirmRevoke))
 	g.POST("/connections/:id/revoke", h.signedIn(h.revoke))
 	g.GET("/integrations", h.signedIn(h.listIntegrations))

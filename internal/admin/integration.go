@@ -79,8 +79,10 @@ func (h *Handler) showIntegration(c echo.Context, v visit) error {
 		status vault.Status
 		text   string
 	}{
-		{vault.StatusActive, "Active"}, {vault.StatusReconnectRequired, "Reconnect required"},
-		{vault.StatusPending, "Pending"}, {vault.StatusRevoked, "Revoked"},
+		{vault.StatusActive, "Active"},
+		{vault.StatusReconnectRequired, "Reconnect required"},
+		{vault.StatusPending, "Pending"},
+		{vault.StatusRevoked, "Revoked"},
 	} {
 		page.Lists = append(page.Lists, web.Link{
 			Text: s.text, Href: withQuery(connectionsPath, url.Values{"integration": {in.Key}, "status": {string(s.status)}}),

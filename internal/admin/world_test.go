@@ -24,6 +24,7 @@ import (
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/providers/outbound"
+	"github.com/claviger/claviger/internal/refresh"
 	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -42,6 +43,8 @@ type world struct {
 	log    *lockedBuffer
 	pages  *lockedBuffer // all that browsers were sent, headers too
 	heard  *provider
+	// providers are those of the last replica.
+	providers *providers.Service
 	// secrets are those that no page, log or row may show.
 	secrets []string
 	// addresses counts those that were given to browsers.
@@ -177,7 +180,7 @@ func (w *world) serve(keyset *vault.Keyset) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := outbound.New(outbound.Config{Log: log})
+	out := outbound.New(outbound.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: log})
 	t.Cleanup(out.Close)
 	service := providers.New(providers.Config{Catalog: catalog, HTTP: out, PublicURL: w.public, Now: w.clock.Now, Log: log})
 	w.vault = vault.New(vault.Config{
@@ -191,12 +194,14 @@ func (w *world) serve(keyset *vault.Keyset) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	engine := refresh.New(refresh.Config{Vault: w.vault, Providers: service, Owner: "test", Now: w.clock.Now, Log: log})
+	w.providers = service
 	keys, err := keyset.Derive("admin-cookie")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.routes = e
-	admin.New(admin.Config{Vault: w.vault, Providers: service, PublicURL: w.public, CookieKeys: keys, Now: w.clock.Now}).Mount(e)
+	admin.New(admin.Config{Vault: w.vault, Providers: service, Engine: engine, PublicURL: w.public, CookieKeys: keys, Now: w.clock.Now}).Mount(e)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = httpd.NewServer(e, log)
 	srv.Start()

@@ -98,8 +98,12 @@ func TestConnectionTimeline(t *testing.T) {
 			t.Fatal(oldest, err)
 		}
 		equal(t, "hours", hours, []vault.ActivityHour{
-			{Hour: midnight.Add(-3*day + 9*hour + hour), Reads: 5}, {Hour: midnight.Add(-3*day + 11*hour), Reads: 5}, {Hour: midnight.Add(-3*day + 12*hour), Reads: 7},
-			{Hour: midnight.Add(-2*day + 12*hour), Refreshes: 1}, {Hour: midnight.Add(10 * hour), Reads: 5, Failed: 1}, {Hour: midnight.Add(11 * hour), Reads: 3},
+			{Hour: midnight.Add(-3*day + 9*hour + hour), Reads: 5},
+			{Hour: midnight.Add(-3*day + 11*hour), Reads: 5},
+			{Hour: midnight.Add(-3*day + 12*hour), Reads: 7},
+			{Hour: midnight.Add(-2*day + 12*hour), Refreshes: 1},
+			{Hour: midnight.Add(10 * hour), Reads: 5, Failed: 1},
+			{Hour: midnight.Add(11 * hour), Reads: 3},
 		})
 		_, oldest, err = w.ConnectionActivity(ctx, w.env.ID, vault.ActivityFilter{ConnectionID: c, Since: noon.Add(-10 * day), Most: 3})
 		if err != nil || !oldest.Equal(noon.Add(-80*time.Minute)) {

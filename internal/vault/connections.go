@@ -86,3 +86,17 @@ func (v *Vault) PatchConnection(ctx context.Context, caller Caller, id string, p
 	})
 	return c, err
 }
+
+// CreateReconnect is [Vault.CreateSession] for linking a connection again, by the
+// end user whose it is. It answers the connection too.
+func (v *Vault) CreateReconnect(ctx context.Context, caller Caller, id string) (Connection, ConnectSession, Secret, error) {
+	if err := v.allow(ctx, caller, ScopeConnectWrite, id); err != nil {
+		return Connection{}, ConnectSession{}, Secret{}, err
+	}
+	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return Connection{}, ConnectSession{}, Secret{}, missing(err, "connection")
+	}
+	s, token, err := v.CreateSession(ctx, caller, NewSession{EndUser: row.EndUser, ConnectionID: id})
+	return row.Connection, s, token, err
+}
