@@ -395,6 +395,8 @@ func (t *modelTx) SetStatus(ctx context.Context, _ string, generation int64, s v
 	return true, nil
 }
 
+func (*modelLink) ProveAudit(vault.Prover) {}
+
 func (t *modelTx) InsertAudit(context.Context, vault.AuditEntry) error { return nil }
 
 func (t *modelTx) InsertEvent(context.Context, vault.Event) error { return nil }

@@ -142,7 +142,7 @@ func (t tx) InsertBulkItems(ctx context.Context, id string, connectionIDs []stri
 	for i := range bulk {
 		bulk[i] = id
 	}
-	with, args := t.d.rows(column{"bulk_revocation_id", bulk, nil}, column{"connection_id", connectionIDs, nil})
+	with, args := t.d.rows(column{name: "bulk_revocation_id", texts: bulk}, column{name: "connection_id", texts: connectionIDs})
 	// Without the WHERE, SQLite takes ON for that of a join.
 	n, err := t.exec(ctx, "inserting items of a bulk revocation", with+`
 		INSERT INTO bulk_revocation_items (bulk_revocation_id, connection_id) SELECT bulk_revocation_id, connection_id FROM r WHERE TRUE

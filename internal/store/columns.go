@@ -126,3 +126,15 @@ func splitScopes(s string) []vault.Scope {
 	}
 	return scopes
 }
+
+// bytesColumn fills in a value of a fixed size.
+type bytesColumn []byte
+
+func (c bytesColumn) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(c) {
+		return fmt.Errorf("%d bytes are stored as %d of %T", len(c), len(b), src)
+	}
+	copy(c, b)
+	return nil
+}

@@ -127,7 +127,7 @@ func (t tx) indexTerms(ctx context.Context, c *vault.Connection) error {
 		return nil
 	}
 	with, args := t.d.rows(
-		column{"id", repeated(c.ID, len(terms)), nil}, column{"environment_id", repeated(c.EnvironmentID, len(terms)), nil}, column{"term", terms, nil})
+		column{name: "id", texts: repeated(c.ID, len(terms))}, column{name: "environment_id", texts: repeated(c.EnvironmentID, len(terms))}, column{name: "term", texts: terms})
 	return t.insert(ctx, "inserting terms", with+`
 		INSERT INTO connection_terms (connection_id, environment_id, term) SELECT id, environment_id, term FROM r`,
 		args...)
@@ -163,7 +163,7 @@ func (t tx) indexTags(ctx context.Context, environmentID, id string, tags map[st
 		ids, environments = append(ids, id), append(environments, environmentID)
 		keys, values = append(keys, key), append(values, tags[key])
 	}
-	with, args := t.d.rows(column{"id", ids, nil}, column{"environment_id", environments, nil}, column{"key", keys, nil}, column{"value", values, nil})
+	with, args := t.d.rows(column{name: "id", texts: ids}, column{name: "environment_id", texts: environments}, column{name: "key", texts: keys}, column{name: "value", texts: values})
 	return t.insert(ctx, "inserting tags", with+`
 		INSERT INTO connection_tags (connection_id, environment_id, key, value) SELECT id, environment_id, key, value FROM r`,
 		args...)

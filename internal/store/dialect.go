@@ -86,14 +86,39 @@ func postgresDialect() *dialect {
 	})
 }
 
-// column is a column of [dialect.rows]: texts or numbers.
+// column is a column of [dialect.rows]: texts, numbers or blobs.
 type column struct {
 	name    string
 	texts   []string
 	numbers []int64
+	blobs   [][]byte
 }
 
-func (c column) len() int { return max(len(c.texts), len(c.numbers)) }
+func texts[T any](name string, rows []T, of func(*T) string) column {
+	c := column{name: name, texts: make([]string, len(rows))}
+	for i := range rows {
+		c.texts[i] = of(&rows[i])
+	}
+	return c
+}
+
+func numbers[T any](name string, rows []T, of func(*T) int64) column {
+	c := column{name: name, numbers: make([]int64, len(rows))}
+	for i := range rows {
+		c.numbers[i] = of(&rows[i])
+	}
+	return c
+}
+
+func blobs[T any](name string, rows []T, of func(*T) []byte) column {
+	c := column{name: name, blobs: make([][]byte, len(rows))}
+	for i := range rows {
+		c.blobs[i] = of(&rows[i])
+	}
+	return c
+}
+
+func (c column) len() int { return max(len(c.texts), len(c.numbers), len(c.blobs)) }
 
 // rows begins a statement that takes many rows in, as the table r. On Postgres
 // it reads the same however many there are, so that it is prepared once. On
@@ -103,10 +128,14 @@ func (d *dialect) rows(columns ...column) (with string, args []any) {
 	names, sources := make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.name
-		if c.texts != nil {
+		switch {
+		case c.texts != nil:
 			sources[i] = fmt.Sprintf("$%d::text[]", i+1)
 			args = append(args, c.texts)
-		} else {
+		case c.blobs != nil:
+			sources[i] = fmt.Sprintf("$%d::bytea[]", i+1)
+			args = append(args, c.blobs)
+		default:
 			sources[i] = fmt.Sprintf("$%d::bigint[]", i+1)
 			args = append(args, c.numbers)
 		}
@@ -121,9 +150,12 @@ func (d *dialect) rows(columns ...column) (with string, args []any) {
 	args = make([]any, 0, n*len(columns))
 	for i := range n {
 		for _, c := range columns {
-			if c.texts != nil {
+			switch {
+			case c.texts != nil:
 				args = append(args, c.texts[i])
-			} else {
+			case c.blobs != nil:
+				args = append(args, c.blobs[i])
+			default:
 				args = append(args, c.numbers[i])
 			}
 		}

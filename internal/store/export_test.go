@@ -16,7 +16,13 @@ import (
 func (s *Store) Explained(record func(query, plan string)) (vault.Store, vault.Tx) {
 	c := conn{db: explainer{s.write, s.d.name, record}, d: s.d}
 	shown := &Store{reader: reader{c}, w: c, read: s.read, write: s.write, pool: s.pool}
-	return explainedStore{shown}, tx{reader{c}}
+	return explainedStore{shown}, newTx(c.db, s.d)
+}
+
+// Exec runs a statement in a transaction.
+func Exec(ctx context.Context, t vault.Tx, query string) error {
+	_, err := t.(tx).db.ExecContext(ctx, query)
+	return err
 }
 
 // NumberIn numbers events in a transaction of [Store.Explained].

@@ -192,7 +192,7 @@ func TestPostgresExecModes(t *testing.T) {
 				t.Errorf("list: %v, %v", list, err)
 			}
 			if err := w.AddReads(ctx, []vault.ReadCount{{
-				EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: row.ID, Action: vault.ActionHeadersRead, Minute: noon, LastAt: noon, Count: 1,
+				EnvironmentID: w.env.ID, ActorID: w.key.ID, ConnectionID: row.ID, Action: vault.ActionHeadersRead, LastAt: noon, Count: 1,
 			}}); err != nil {
 				t.Error(err)
 			}

@@ -38,6 +38,7 @@ type Store struct {
 	pool        *pgxpool.Pool // Postgres only
 	lookups     *batches[lookup]
 	entries     *batches[vault.AuditEntry]
+	trail       *trail
 	stopLookups func() error
 	scopes      atomic.Pointer[scopesMemo]
 	log         *slog.Logger

@@ -18,7 +18,7 @@ func (w *world) note(connectionID, actor string, action vault.Action, count int6
 	w.do(func(ctx context.Context, tx vault.Tx) error {
 		for _, d := range ago {
 			err := tx.InsertAudit(ctx, vault.AuditEntry{
-				ID: vault.NewAuditID(), EnvironmentID: w.env.ID, At: noon.Add(-d), ActorKind: vault.CallerAPIKey, ActorID: actor, Action: action,
+				EnvironmentID: w.env.ID, At: noon.Add(-d), ActorKind: vault.CallerAPIKey, ActorID: actor, Action: action,
 				Allowed: true, ConnectionID: connectionID, Count: count,
 			})
 			if err != nil {

@@ -12,7 +12,13 @@ import (
 )
 
 // tx is [vault.Tx].
-type tx struct{ reader }
+type tx struct {
+	reader
+	// entries are what is to be in the trail with it.
+	entries *[]vault.AuditEntry
+}
+
+func newTx(db querier, d *dialect) tx { return tx{reader{conn{db: db, d: d}}, new([]vault.AuditEntry)} }
 
 var _ vault.Tx = tx{}
 
@@ -45,10 +51,11 @@ func (s *Store) updateOnce(ctx context.Context, fn func(tx) error) error {
 	}
 	// Answers ErrTxDone after the commit; matters after an error and a panic.
 	defer func() { _ = db.Rollback() }()
-	if err := fn(tx{reader{conn{db: db, d: s.d}}}); err != nil {
+	t := newTx(db, s.d)
+	if err := fn(t); err != nil {
 		return err
 	}
-	return interpretError("committing", db.Commit())
+	return s.commit(ctx, db, t, entryBatch)
 }
 
 // updateSoon is update on SQLite without waiting for the disk: the next commit
@@ -75,14 +82,14 @@ func (s *Store) updateSoon(ctx context.Context, fn func(tx) error) (err error) {
 		return interpretError("beginning transaction", err)
 	}
 	defer func() { _ = db.Rollback() }()
-	p := prepared{db, map[string]*sql.Stmt{}}
-	if err := errors.Join(fn(tx{reader{conn{db: p, d: s.d}}}), p.close()); err != nil {
+	t := newTx(prepared{db, map[string]*sql.Stmt{}}, s.d)
+	if err := fn(t); err != nil {
 		return err
 	}
-	return interpretError("committing", db.Commit())
+	return s.commit(ctx, db, t, s.d.batch)
 }
 
-// prepared is a transaction that repeats itself.
+// prepared is a transaction that repeats itself. Its statements end with it.
 type prepared struct {
 	*sql.Tx
 	stmts map[string]*sql.Stmt
@@ -98,14 +105,6 @@ func (p prepared) ExecContext(ctx context.Context, query string, args ...any) (s
 		p.stmts[query] = stmt
 	}
 	return stmt.ExecContext(ctx, args...)
-}
-
-func (p prepared) close() error {
-	var errs []error
-	for _, stmt := range p.stmts {
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // txOptions asks for what the statements are written for, whatever the server

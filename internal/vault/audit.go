@@ -1,6 +1,10 @@
 package vault
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Action is what was done or tried, as the trail names it.
 type Action string
@@ -62,7 +66,8 @@ const (
 )
 
 // AuditEntry is one line of the trail. Its members are typed words and ids: no
-// free text comes in, so that no secret can.
+// free text comes in, so that no secret can. ID, Writer, Seq, Hash and Proof are
+// given to it by [Chain.Link].
 type AuditEntry struct {
 	ID            string
 	EnvironmentID string
@@ -80,9 +85,60 @@ type AuditEntry struct {
 	// Generation is the credential's generation after the action, 0 where it
 	// does not apply.
 	Generation int64
-	// Count is how many times, 1 for all but reads, which are gathered per
-	// key, connection and minute.
+	// Count is how many times, 1 for all but what is gathered.
 	Count int64
+	// Writer names the chain that the entry is in, and Seq its place there, from 1.
+	Writer string
+	Seq    int64
+	// Hash is over all of the above, and the hash of the entry before.
+	Hash  Digest
+	Proof Proof
+}
+
+// maxWord is the length of the longest word in an entry, in bytes.
+const maxWord = 128
+
+// isWord reports whether s is a word or a few of them, or an id of ours, or
+// empty: nothing that anybody wrote, and no token. Digits are in ids only, behind
+// their prefix.
+func isWord(s string) bool {
+	if len(s) > maxWord || strings.HasPrefix(s, "clv_") {
+		return false
+	}
+	prefix := strings.IndexByte(s, '_')
+	id := prefix >= 2 && prefix <= 4
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', c == '_', c == '-', c == '.', c == ':':
+		case '0' <= c && c <= '9' && id:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Check answers nil or an error that is [ErrUnfit]: a member is no word, or the
+// time is missing. The error does not quote it.
+func (e *AuditEntry) Check() error {
+	if e.At.IsZero() {
+		return fmt.Errorf("audit entry without a time: %w", ErrUnfit)
+	}
+	for _, m := range [...]struct{ name, word string }{
+		{"environment", e.EnvironmentID},
+		{"actor kind", string(e.ActorKind)},
+		{"actor", e.ActorID},
+		{"action", string(e.Action)},
+		{"connection", e.ConnectionID},
+		{"integration", e.IntegrationID},
+		{"session", e.SessionID},
+		{"reason", e.Reason},
+	} {
+		if !isWord(m.word) {
+			return fmt.Errorf("audit entry whose %s is no word: %w", m.name, ErrUnfit)
+		}
+	}
+	return nil
 }
 
 // AuditFilter narrows the trail. Empty members do not narrow.
@@ -93,16 +149,24 @@ type AuditFilter struct {
 	Page         Page
 }
 
-// ReadCount is how often one key read one connection in one minute.
+// ReadCount is how often one key read one connection since it was last written
+// down, within one minute.
 type ReadCount struct {
 	EnvironmentID string
 	ActorID       string
 	ConnectionID  string
 	Action        Action
-	Minute        time.Time
 	LastAt        time.Time
 	Count         int64
 	// Written says that the entries are in the trail already, one for each read;
 	// what is left are the times of use.
 	Written bool
+}
+
+// Entry is the entry of reads that need one.
+func (r *ReadCount) Entry() (e AuditEntry, ok bool) {
+	return AuditEntry{
+		EnvironmentID: r.EnvironmentID, At: r.LastAt, ActorKind: CallerAPIKey, ActorID: r.ActorID,
+		Action: r.Action, Allowed: true, ConnectionID: r.ConnectionID, Count: r.Count,
+	}, r.ConnectionID != "" && !r.Written
 }

@@ -3,93 +3,181 @@ package vault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/claviger/claviger/internal/fault"
 )
 
-// readLedger gathers reads in memory: the read path writes nothing. An entry
-// a key, connection and minute says who read what. What has waited for long
-// enough is taken out a few at a time, so that writing it never gets in the way
-// of those who read.
+const (
+	// maxMarks is how many pairs of key and connection the ledger knows to be in
+	// the trail for this minute. What is beyond that is written whenever it was
+	// gathered, a few times a minute.
+	maxMarks = 100_000
+	// restsAtOnce is how many reads of the minute before are written at once: all
+	// of them fall due together, and writing them is not to be noticed.
+	restsAtOnce = 2_000
+)
+
+// readLedger gathers reads in memory: the read path writes nothing. The first
+// read of a connection by a key in a minute is in the trail within a second, and
+// what follows in that minute is one more entry once it is over: who dies loses
+// how often, and not who read what. What has waited for long enough is taken out
+// a few at a time, so that writing it never gets in the way of those who read.
 type readLedger struct {
 	mu    sync.Mutex
 	reads map[readKey]*gathered
-	queue []*gathered // the same, oldest first
+	soon  []*gathered // first reads, and uses without an entry: oldest first
+	rests []*gathered // what follows in a minute, oldest first
+	uses  []ReadCount // the times of those, to be noted meanwhile
 	round int
+	// marks are the pairs whose first read of the minute was taken out.
+	marks  map[readKey]struct{}
+	minute int64
+	limit  int // of marks
 }
 
 type gathered struct {
 	ReadCount
 	key   readKey
-	round int // in which it began
+	round int       // in which it began
+	noted time.Time // the last use that was noted
 }
 
 type readKey struct {
 	actor, connection string
 	action            Action
-	minute            int64
+	minute            int64 // since 1970
 	written           bool
 }
 
-func newReadLedger() *readLedger { return &readLedger{reads: map[readKey]*gathered{}} }
+func newReadLedger() *readLedger {
+	return &readLedger{reads: map[readKey]*gathered{}, marks: map[readKey]struct{}{}, limit: maxMarks}
+}
+
+func minuteOf(at time.Time) int64 { return at.Unix() / 60 }
 
 func (l *readLedger) add(caller Caller, connectionID string, action Action, at time.Time, written bool) {
-	second := at.Unix()
-	key := readKey{caller.ID, connectionID, action, second - second%60, written}
+	key := readKey{caller.ID, connectionID, action, minuteOf(at), written}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.reads[key]
 	if r == nil {
-		r = &gathered{key: key, round: l.round, ReadCount: ReadCount{
-			EnvironmentID: caller.EnvironmentID, ActorID: caller.ID, ConnectionID: connectionID,
-			Action: action, Minute: at.Truncate(time.Minute), Written: written,
+		r = &gathered{key: key, round: l.round, noted: at, ReadCount: ReadCount{
+			EnvironmentID: caller.EnvironmentID, ActorID: caller.ID, ConnectionID: connectionID, Action: action, Written: written,
 		}}
 		l.reads[key] = r
-		l.queue = append(l.queue, r)
+		if l.marked(key) {
+			l.rests = append(l.rests, r)
+		} else {
+			l.soon = append(l.soon, r)
+		}
 	}
 	r.Count++
 	r.LastAt = at
+	if at.Sub(r.noted) >= UseCoarse { // a rest: nothing else waits for so long
+		r.noted = at
+		use := r.ReadCount
+		use.Written = true
+		l.uses = append(l.uses, use)
+	}
 }
 
-// take takes out what began so many rounds ago or more, and begins a round.
-func (l *readLedger) take(rounds int) []ReadCount {
+func (l *readLedger) marked(key readKey) bool {
+	_, marked := l.marks[key]
+	return marked
+}
+
+// mark keeps in mind that the first read is on its way into the trail.
+func (l *readLedger) mark(key readKey) {
+	if key.connection == "" || key.written {
+		return // makes no entry
+	}
+	if key.minute != l.minute {
+		l.minute = key.minute
+		l.marks = map[readKey]struct{}{}
+	}
+	if len(l.marks) < l.limit {
+		l.marks[key] = struct{}{}
+	}
+}
+
+// take begins a round, and takes out what is due: what began so many rounds
+// ago, and rests of the minutes before now's.
+func (l *readLedger) take(now time.Time) []ReadCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.round++
-	n := 0
-	for n < len(l.queue) && l.round-l.queue[n].round >= rounds {
-		n++
+	soon := 0
+	for soon < len(l.soon) && l.round-l.soon[soon].round >= flushRounds {
+		soon++
 	}
-	if n == 0 {
+	rests := 0
+	for rests < min(len(l.rests), restsAtOnce) && l.rests[rests].key.minute < minuteOf(now) {
+		rests++
+	}
+	return l.takeOut(soon, rests)
+}
+
+// takeAll takes out everything.
+func (l *readLedger) takeAll() []ReadCount {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.takeOut(len(l.soon), len(l.rests))
+}
+
+func (l *readLedger) takeOut(soon, rests int) []ReadCount {
+	if soon+rests+len(l.uses) == 0 {
 		return nil
 	}
-	out := make([]ReadCount, n)
-	for i, r := range l.queue[:n] {
-		out[i] = r.ReadCount
-		delete(l.reads, r.key)
+	out := make([]ReadCount, 0, soon+rests+len(l.uses))
+	for _, r := range l.soon[:soon] {
+		l.mark(r.key)
 	}
-	l.queue = append(l.queue[:0:0], l.queue[n:]...)
+	for _, some := range [][]*gathered{l.soon[:soon], l.rests[:rests]} {
+		for _, r := range some {
+			out = append(out, r.ReadCount)
+			delete(l.reads, r.key)
+		}
+	}
+	out = append(out, l.uses...)
+	if soon > 0 {
+		l.soon = slices.Clone(l.soon[soon:])
+	}
+	if rests > 0 {
+		l.rests = slices.Clone(l.rests[rests:])
+	}
+	l.uses = nil
 	return out
 }
 
-// putBack keeps counts that the database would not take.
+// putBack keeps what the database would not take, to be tried again soon. Reads
+// that came meanwhile and relied on it go with it.
 func (l *readLedger) putBack(reads []ReadCount) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var first []*gathered
+	relied := map[*gathered]bool{}
 	for _, r := range reads {
-		key := readKey{r.ActorID, r.ConnectionID, r.Action, r.Minute.Unix(), r.Written}
+		key := readKey{r.ActorID, r.ConnectionID, r.Action, minuteOf(r.LastAt), r.Written}
+		delete(l.marks, key)
 		if have := l.reads[key]; have != nil {
 			have.Count += r.Count
+			relied[have] = true
 			continue
 		}
-		back := &gathered{ReadCount: r, key: key}
+		back := &gathered{ReadCount: r, key: key, noted: r.LastAt}
 		l.reads[key] = back
 		first = append(first, back)
 	}
-	l.queue = append(first, l.queue...)
+	l.rests = slices.DeleteFunc(l.rests, func(r *gathered) bool {
+		if relied[r] {
+			first = append(first, r)
+		}
+		return relied[r]
+	})
+	l.soon = append(first, l.soon...)
 }
 
 // noteRead counts a read; where the environment is strict, its entry is in the
@@ -108,10 +196,10 @@ func (v *Vault) noteRead(ctx context.Context, s Stored) error {
 }
 
 // FlushReads writes all the gathered reads.
-func (v *Vault) FlushReads(ctx context.Context) error { return v.flush(ctx, 0) }
+func (v *Vault) FlushReads(ctx context.Context) error { return v.flush(ctx, v.reads.takeAll) }
 
-func (v *Vault) flush(ctx context.Context, rounds int) error {
-	reads := v.reads.take(rounds)
+func (v *Vault) flush(ctx context.Context, take func() []ReadCount) error {
+	reads := take()
 	if len(reads) == 0 {
 		return nil
 	}
@@ -122,7 +210,8 @@ func (v *Vault) flush(ctx context.Context, rounds int) error {
 	return nil
 }
 
-// flushes writes what was gathered before it is a second old, until ctx ends.
+// flushes writes first reads before they are a second old, and the others soon
+// after their minute, until ctx ends.
 func (v *Vault) flushes(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -132,7 +221,7 @@ func (v *Vault) flushes(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := v.flush(ctx, flushRounds)
+		err := v.flush(ctx, func() []ReadCount { return v.reads.take(v.now()) })
 		if err == nil || ctx.Err() != nil {
 			continue
 		}

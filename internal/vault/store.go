@@ -160,6 +160,7 @@ type Reader interface {
 	adminReader
 	timelineReader
 	bulkReader
+	auditReader
 
 	Environment(ctx context.Context, id string) (*Environment, error)
 	EnvironmentByName(ctx context.Context, name string) (*Environment, error)
@@ -199,7 +200,6 @@ type Reader interface {
 	// not revoked, candidates too.
 	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
 
-	Audit(ctx context.Context, environmentID string, f AuditFilter) ([]AuditEntry, error)
 	// Events lists up to limit of those that have a position, oldest first, from
 	// the one after the given position on.
 	Events(ctx context.Context, environmentID string, after int64, limit int) ([]Event, error)
@@ -212,6 +212,7 @@ type Tx interface {
 	adminTx
 	bulkTx
 	outboxTx
+	auditTx
 
 	InsertEnvironment(ctx context.Context, e Environment) error
 	// RenameEnvironment answers [ErrDuplicate] where another has the name.
@@ -287,7 +288,6 @@ type Tx interface {
 	// [ErrInUse] while a candidate of it is not revoked.
 	DeleteConnection(ctx context.Context, id string) error
 
-	InsertAudit(ctx context.Context, e AuditEntry) error
 	// InsertEvent writes an event; its position comes later, by NumberEvents.
 	InsertEvent(ctx context.Context, e Event) error
 }
@@ -296,6 +296,7 @@ type Tx interface {
 // has it for SQLite and Postgres, and one conformance suite for both.
 type Store interface {
 	Reader
+	auditStore
 	testStore
 	adminStore
 
@@ -351,16 +352,6 @@ type Store interface {
 	// order of its changes. It may run on all replicas at once.
 	NumberEvents(ctx context.Context, limit int) (int, error)
 
-	// AddReads writes gathered reads: an audit entry for each, and last_read_at
-	// of the connections and last_used_at of the keys where they are older than
-	// [UseCoarse]. One without a connection is a mere use of the key and makes no
-	// audit entry.
-	AddReads(ctx context.Context, reads []ReadCount) error
-
-	// AddAudit writes one entry, in a transaction of its own that it may share
-	// with entries that others write at the moment.
-	AddAudit(ctx context.Context, e AuditEntry) error
-
 	// Canary is the blob sealed at the first start, nil before that.
 	Canary(ctx context.Context) ([]byte, error)
 	// InsertCanary keeps the first one: it reports whether ours was stored.
@@ -383,9 +374,6 @@ type Store interface {
 // the time would be written all the time, and the row of a connection is a
 // large one.
 const UseCoarse = 30 * time.Second
-
-// NewAuditID makes the id of an audit entry, for those that AddReads makes.
-func NewAuditID() string { return newID("aud") }
 
 // SealedRow is the sealed part of one row of one table, for resealing.
 type SealedRow struct {

@@ -2,8 +2,6 @@ package vault
 
 import (
 	"context"
-	"encoding/base32"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -165,7 +163,7 @@ func (v *Vault) Activity(ctx context.Context, caller Caller, connectionID string
 	}
 	since := v.now().Truncate(day).Add(-(ActivityDays - 1) * day)
 	hours, oldest, err := v.store.ConnectionActivity(ctx, caller.EnvironmentID, ActivityFilter{
-		ConnectionID: connectionID, From: firstID("aud", since.Add(-clockSkew)), Since: since, Most: readsLooked,
+		ConnectionID: connectionID, From: firstID(entryPrefix, since.Add(-clockSkew)), Since: since, Most: readsLooked,
 	})
 	if err != nil {
 		return Activity{}, fmt.Errorf("reading the activity of %s: %w", connectionID, err)
@@ -174,11 +172,4 @@ func (v *Vault) Activity(ctx context.Context, caller Caller, connectionID string
 		since = oldest
 	}
 	return Activity{Since: since, Hours: hours}, nil
-}
-
-// firstID is an id that sorts before all that are made from a moment on.
-func firstID(prefix string, at time.Time) string {
-	var id [16]byte
-	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16)
-	return prefix + "_" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:]))
 }

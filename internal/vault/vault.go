@@ -47,6 +47,7 @@ type Vault struct {
 	master             *Keyset
 	sessionUp          *signal
 	strangers          *strangers
+	trail              func() (*trailKeys, error)
 	// bulkUp and outboxUp have something in them where there is work.
 	bulkUp, outboxUp chan struct{}
 }
@@ -67,8 +68,12 @@ func New(cfg Config) *Vault {
 		master:             cfg.Keyset,
 		sessionUp:          newSignal(),
 		strangers:          newStrangers(),
+		trail:              newTrailKeys(cfg.Keyset),
 		bulkUp:             make(chan struct{}, 1),
 		outboxUp:           make(chan struct{}, 1),
+	}
+	if v.store != nil { // what only opens and seals has none
+		v.store.ProveAudit(v.prove)
 	}
 	if v.clock == nil {
 		v.clock = time.Now
@@ -94,7 +99,6 @@ func (v *Vault) Ready(ctx context.Context) error {
 // entry begins an audit entry.
 func (v *Vault) entry(caller Caller, action Action) AuditEntry {
 	return AuditEntry{
-		ID:            newID("aud"),
 		EnvironmentID: caller.EnvironmentID,
 		At:            v.now(),
 		ActorKind:     caller.Kind,
@@ -119,7 +123,10 @@ func (v *Vault) allow(ctx context.Context, caller Caller, scope Scope, connectio
 		return nil
 	}
 	e := v.entry(caller, ActionRefused)
-	e.Allowed, e.ConnectionID, e.Reason = false, connectionID, string(scope)
+	e.Allowed, e.Reason = false, string(scope)
+	if isWord(connectionID) { // else it is no id, and whatever the caller put there
+		e.ConnectionID = connectionID
+	}
 	if err := v.audit(ctx, e); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 DROP TABLE canary;
 DROP TABLE event_counter;
 DROP TABLE events;
+DROP TABLE audit_checkpoints;
 DROP TABLE audit_entries;
 DROP TABLE bulk_revocation_items;
 DROP TABLE bulk_revocations;

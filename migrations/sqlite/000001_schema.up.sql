@@ -399,8 +399,9 @@ CREATE INDEX bulk_revocation_items_report  ON bulk_revocation_items (bulk_revoca
 CREATE INDEX bulk_revocation_items_told_by ON bulk_revocation_items (bulk_revocation_id, told, connection_id) WHERE told IS NOT NULL;
 CREATE INDEX bulk_revocation_items_of      ON bulk_revocation_items (connection_id) WHERE outcome = 'revoked';
 
--- The trail names connections, integrations, sessions and keys without foreign
--- keys: it outlives them all.
+-- The trail names all that it is about without foreign keys: it outlives them,
+-- and whoever writes an entry, last in a transaction, waits for no lock. Rows are
+-- inserted, never updated; retention deletes the oldest.
 CREATE TABLE audit_entries (
     id             TEXT    NOT NULL,
     environment_id TEXT    NOT NULL,
@@ -415,14 +416,18 @@ CREATE TABLE audit_entries (
     reason         TEXT    NOT NULL,
     generation     INTEGER NOT NULL,
     count          INTEGER NOT NULL,
-    read_minute    INTEGER, -- set where reads of one minute are gathered in one entry
+    writer         TEXT    NOT NULL, -- the chain it is in: one for each process that writes
+    seq            INTEGER NOT NULL,
+    hash           BLOB    NOT NULL, -- over all of the above and the hash of the one before
+    proof          BLOB    NOT NULL, -- the hash under a key that this database does not have
     CONSTRAINT audit_entries_pkey           PRIMARY KEY (id),
-    CONSTRAINT audit_entries_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT audit_entries_seq            CHECK (seq >= 1),
+    CONSTRAINT audit_entries_hash_is_sha256 CHECK (length(hash) = 32 AND length(proof) = 16),
     CONSTRAINT audit_entries_actor_kind     CHECK (actor_kind IN ('api_key', 'end_user', 'admin', 'system')),
     CONSTRAINT audit_entries_booleans       CHECK (allowed IN (0, 1)),
     CONSTRAINT audit_entries_generation     CHECK (generation >= 0),
     CONSTRAINT audit_entries_count          CHECK (count >= 1),
-    CONSTRAINT audit_entries_id_length      CHECK (length(id) BETWEEN 1 AND 64),
+    CONSTRAINT audit_entries_id_length      CHECK (length(id) BETWEEN 1 AND 64 AND length(environment_id) BETWEEN 1 AND 64 AND length(writer) BETWEEN 1 AND 64),
     CONSTRAINT audit_entries_actor_length   CHECK (length(actor_id) <= 256),
     CONSTRAINT audit_entries_action_length  CHECK (length(action) BETWEEN 1 AND 64),
     CONSTRAINT audit_entries_subject_length CHECK (length(connection_id) <= 256 AND length(integration_id) <= 256 AND length(session_id) <= 256),
@@ -433,7 +438,30 @@ CREATE INDEX audit_entries_by_connection ON audit_entries (environment_id, conne
 CREATE INDEX audit_entries_history       ON audit_entries (environment_id, connection_id, id) WHERE connection_id IS NOT NULL AND action <> 'headers.read';
 CREATE INDEX audit_entries_by_actor      ON audit_entries (environment_id, actor_id, id);
 CREATE INDEX audit_entries_by_action     ON audit_entries (environment_id, action, id);
-CREATE UNIQUE INDEX audit_entries_read_key ON audit_entries (environment_id, actor_id, connection_id, action, read_minute) WHERE read_minute IS NOT NULL;
+CREATE INDEX audit_entries_by_integration ON audit_entries (environment_id, integration_id, id) WHERE integration_id IS NOT NULL;
+CREATE INDEX audit_entries_refused       ON audit_entries (environment_id, id) WHERE allowed = FALSE;
+
+-- Signed from time to time: up to here the chain of this writer has come, there it
+-- ended, or this much of its beginning was dropped. They are a chain themselves.
+CREATE TABLE audit_checkpoints (
+    number    INTEGER NOT NULL,
+    prev      BLOB    NOT NULL, -- the hash of the one before
+    at        INTEGER NOT NULL,
+    kind      TEXT    NOT NULL,
+    writer    TEXT    NOT NULL,
+    seq       INTEGER NOT NULL, -- of the entry that it is about
+    entry_id  TEXT    NOT NULL,
+    hash      BLOB    NOT NULL, -- of that entry
+    count     INTEGER NOT NULL, -- how many were dropped
+    key       TEXT    NOT NULL, -- the fingerprint of the public key
+    signature BLOB    NOT NULL,
+    CONSTRAINT audit_checkpoints_pkey   PRIMARY KEY (number),
+    CONSTRAINT audit_checkpoints_kind   CHECK (kind IN ('running', 'closed', 'dropped')),
+    CONSTRAINT audit_checkpoints_counts CHECK (number >= 1 AND seq >= 1 AND count >= 0 AND (kind = 'dropped') = (count > 0)),
+    CONSTRAINT audit_checkpoints_length CHECK (length(prev) = 32 AND length(hash) = 32 AND length(signature) = 64 AND length(key) = 16 AND length(writer) BETWEEN 1 AND 64 AND length(entry_id) BETWEEN 1 AND 64)
+) STRICT;
+CREATE INDEX audit_checkpoints_by_entry  ON audit_checkpoints (entry_id, number);
+CREATE INDEX audit_checkpoints_by_writer ON audit_checkpoints (writer, kind, number);
 
 -- What happened to connections, for whoever follows. A position is given once
 -- the event is committed, in one order for all, so that nobody who reads up to

@@ -117,7 +117,7 @@ func dumpTable(tb testing.TB, pool *sql.DB, name string, out *bytes.Buffer) {
 			fmt.Fprintf(out, "%s.%s=", name, columns[i])
 			switch v := v.(type) {
 			case []byte:
-				out.Write(v)
+				out.Write(bytes.ReplaceAll(v, []byte("\n"), []byte("␤")))
 			default:
 				fmt.Fprint(out, v)
 			}

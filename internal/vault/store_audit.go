@@ -1,0 +1,38 @@
+package vault
+
+import "context"
+
+// auditReader reads the trail.
+type auditReader interface {
+	// Audit lists the trail of an environment, newest first.
+	Audit(ctx context.Context, environmentID string, f AuditFilter) ([]AuditEntry, error)
+}
+
+type auditTx interface {
+	// InsertAudit writes an entry with the transaction. It gets its id and its
+	// place in the chain last, right before the commit.
+	InsertAudit(ctx context.Context, e AuditEntry) error
+}
+
+// auditStore writes the trail. The entries of one open store are a [Chain]: they
+// are committed in its order, what is rolled back leaves no gap, and where nobody
+// knows whether a commit came to pass another chain begins.
+type auditStore interface {
+	// ProveAudit sets what proves the entries written from now on, which begin a
+	// chain.
+	ProveAudit(prove Prover)
+	// AuditHead is the last committed entry of the chain.
+	AuditHead(ctx context.Context) (ChainHead, error)
+	// EndAudit ends the chain, and answers its last entry: what is written after
+	// that begins another.
+	EndAudit(ctx context.Context) (ChainHead, error)
+
+	// AddReads writes gathered reads: an audit entry for each, and last_read_at
+	// of the connections and last_used_at of the keys where they are older than
+	// [UseCoarse], all or nothing. One without a connection is a mere use of the
+	// key and makes no audit entry.
+	AddReads(ctx context.Context, reads []ReadCount) error
+	// AddAudit writes one entry, in a transaction of its own that it may share
+	// with entries that others write at the moment.
+	AddAudit(ctx context.Context, e AuditEntry) error
+}
