@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/providers"
@@ -246,7 +247,11 @@ func (f *integrationForm) read(form url.Values, p *providers.Provider, in *vault
 
 // words are the parts of a list that people type; nil for none.
 func words(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
+	found := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(found) == 0 {
+		return nil
+	}
+	return found
 }
 
 // blame puts what is wrong beside the fields, by the pointers of a fault into

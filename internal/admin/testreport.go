@@ -143,7 +143,7 @@ func (r *report) read(e *vault.AuditEntry, row *integrationRow) {
 
 // restart forgets a try that another one has followed.
 func (r *report) restart() {
-	for step := stepLeft; step <= stepVerify; step++ {
+	for step := stepReply; step <= stepVerify; step++ {
 		r.stages[step] = web.Stage{State: web.StageWaiting, Title: r.stages[step].Title}
 	}
 	r.failed = false

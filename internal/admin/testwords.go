@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"slices"
+
 	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/providers/oidc"
 )
@@ -86,10 +88,8 @@ func testTrouble(reason, service string) trouble {
 			stepVerify, service + " did not answer.", "Look whether it works at the moment, then test again.", false,
 		}},
 	} {
-		for _, r := range t.reasons {
-			if r == reason {
-				return t.trouble
-			}
+		if slices.Contains(t.reasons, reason) {
+			return t.trouble
 		}
 	}
 	return trouble{stepReply, "The reason is " + reason + ".", "The log has more, under the request of that time.", false}

@@ -45,6 +45,7 @@ func renewTo(token, reason string) vault.TestRenewal {
 // TestIntegrationTest: what a test links never serves anybody, is renewed once,
 // and is gone afterwards, at the provider too.
 func TestIntegrationTest(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, reason string
 		second       vault.Action
