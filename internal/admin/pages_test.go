@@ -300,7 +300,7 @@ func TestAPIKeys(t *testing.T) {
 			t.Fatalf("revoke: %d to %q", a.status, a.location)
 		}
 		w.wantOn(b.page(a.location), []string{"The key “reports” is revoked", "badge-revoked", `role="status"`}, path)
-		if _, err := w.vault.Authenticate(t.Context(), secret); err == nil {
+		if _, err := w.vault.Authenticate(t.Context(), vault.Bearer{Key: secret}); err == nil {
 			t.Error("the key still works")
 		}
 		if a := b.get(path); a.status != http.StatusSeeOther || a.location != "/admin/api-keys?revoked="+victim.ID {

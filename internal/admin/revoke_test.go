@@ -142,11 +142,11 @@ func TestRevokeStopsHeaders(t *testing.T) {
 		replica := *w
 		replica.serve(w.keyset)
 		_, key := w.key("backend")
-		if _, err := replica.vault.LookupHeaders(t.Context(), key, conn.ID); err != nil {
+		if _, err := replica.vault.LookupHeaders(t.Context(), vault.Bearer{Key: key}, conn.ID); err != nil {
 			t.Fatalf("headers before: %v", err)
 		}
 		b.send("/admin/connections/" + conn.ID + "/revoke")
-		if _, err := replica.vault.LookupHeaders(t.Context(), key, conn.ID); !fault.Is(err, fault.Revoked) {
+		if _, err := replica.vault.LookupHeaders(t.Context(), vault.Bearer{Key: key}, conn.ID); !fault.Is(err, fault.Revoked) {
 			t.Errorf("headers after: %v", err)
 		}
 	})

@@ -52,6 +52,7 @@ var actions = [...]struct {
 	{vault.ActionIntegrationTested, "Integration tested"},
 	{vault.ActionAPIKeyCreated, "API key created"},
 	{vault.ActionAPIKeyUpdated, "API key changed"},
+	{vault.ActionAPIKeyRotated, "API key rotated"},
 	{vault.ActionAPIKeyRevoked, "API key revoked"},
 	{vault.ActionAdminInvited, "Admin invited"},
 	{vault.ActionAdminSignedIn, "Admin signed in"},

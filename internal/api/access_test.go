@@ -221,7 +221,7 @@ func TestRecord(t *testing.T) {
 		x := w.target()
 		w.get("/v1/connections/" + x.connection + "/headers").shows().want(http.StatusOK)
 		w.get("/v1/connections/" + x.connection).want(http.StatusOK)
-		caller, err := w.vault.Authenticate(w.t.Context(), vault.NewSecret(w.key))
+		caller, err := w.vault.Authenticate(w.t.Context(), vault.Bearer{Key: vault.NewSecret(w.key)})
 		w.must(err)
 		for _, route := range []string{"/v1/connections/:id/headers", "/v1/connections/:id"} {
 			found := false

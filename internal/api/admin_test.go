@@ -145,6 +145,7 @@ func TestAPIKeys(t *testing.T) {
 		now := w.clock.Now().Format(time.RFC3339)
 		list := w.get("/v1/api-keys").want(http.StatusOK).is("data/0", object{
 			"id": id, "name": "worker", "prefix": a.text("prefix"), "scopes": []string{"connections:read", "api_keys:write"},
+			"integrations": []any{}, "addresses": []any{}, "replaces_id": nil,
 			"expires_at": end.Format(time.RFC3339), "revoked_at": nil, "last_used_at": now, "created_at": now,
 		})
 		if len(list.at("data").([]any)) != 2 {
@@ -196,9 +197,9 @@ func TestAudit(t *testing.T) {
 		w.get("/v1/connections/" + id + "/credential").as(reader).want(http.StatusForbidden)
 		w.get("/v1/connections/" + id + "/credential").shows().want(http.StatusOK)
 		w.post("/v1/connections/"+id+"/revoke", nil).want(http.StatusOK)
-		caller, err := w.vault.Authenticate(w.t.Context(), vault.NewSecret(w.key))
+		caller, err := w.vault.Authenticate(w.t.Context(), vault.Bearer{Key: vault.NewSecret(w.key)})
 		w.must(err)
-		refused, err := w.vault.Authenticate(w.t.Context(), vault.NewSecret(reader))
+		refused, err := w.vault.Authenticate(w.t.Context(), vault.Bearer{Key: vault.NewSecret(reader)})
 		w.must(err)
 		all := w.get("/v1/audit?connection_id=" + id).want(http.StatusOK).lacks(other)
 		var got []string

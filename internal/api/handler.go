@@ -86,6 +86,9 @@ func (h *Handler) Mount(e *echo.Echo) {
 
 		{http.MethodGet, "/api-keys", h.listAPIKeys},
 		{http.MethodPost, "/api-keys", bare(h.createAPIKey)},
+		{http.MethodGet, "/api-keys/:id", bare(h.getAPIKey)},
+		{http.MethodPatch, "/api-keys/:id", bare(h.patchAPIKey)},
+		{http.MethodPost, "/api-keys/:id/rotate", bare(h.rotateAPIKey)},
 		{http.MethodDelete, "/api-keys/:id", bare(h.deleteAPIKey)},
 
 		{http.MethodGet, "/audit", h.listAudit},
@@ -98,7 +101,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 // authenticated finds out who presents the key, and hands the caller on.
 func (h *Handler) authenticated(handle func(echo.Context, vault.Caller) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		caller, err := h.vault.Authenticate(c.Request().Context(), bearer(c))
+		caller, err := h.vault.Authenticate(c.Request().Context(), bearerOf(c))
 		if err != nil {
 			return err
 		}
@@ -107,6 +110,11 @@ func (h *Handler) authenticated(handle func(echo.Context, vault.Caller) error) e
 		rec.SetEnvironment(caller.EnvironmentID)
 		return handle(c, caller)
 	}
+}
+
+// bearerOf is who asks, as far as the request tells.
+func bearerOf(c echo.Context) vault.Bearer {
+	return vault.Bearer{Key: bearer(c), From: httpd.RemoteAddr(c)}
 }
 
 // bearer is the key of RFC 6750 section 2.1, empty where there is none. A key

@@ -24,7 +24,7 @@ func (h *Handler) getHeaders(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	served, err := h.engine.Headers(ctx, bearer(c), connectionID(c), minTTL)
+	served, err := h.engine.Headers(ctx, bearerOf(c), connectionID(c), minTTL)
 	rec := httpd.RecordOf(ctx)
 	rec.SetActor(served.Caller.ID)
 	rec.SetEnvironment(served.Caller.EnvironmentID)

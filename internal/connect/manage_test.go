@@ -49,7 +49,7 @@ func (w *world) use(id string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	stored, err := w.vault.LookupHeaders(w.t.Context(), key, id)
+	stored, err := w.vault.LookupHeaders(w.t.Context(), vault.Bearer{Key: key}, id)
 	if err == nil {
 		_, err = w.vault.OpenHeaders(w.t.Context(), stored)
 	}

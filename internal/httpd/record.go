@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,6 +23,7 @@ type Record struct {
 	environment string
 	connection  string
 	outcome     string
+	remote      string
 	extra       []slog.Attr
 	err         error
 	stack       []byte
@@ -62,6 +64,27 @@ func (r *Record) Add(attrs ...slog.Attr) {
 	if r != nil {
 		r.extra = append(r.extra, attrs...)
 	}
+}
+
+// remoteIP is echo's RealIP, looked up once: with proxies it takes a while.
+func (r *Record) remoteIP(c echo.Context) string {
+	if r == nil {
+		return c.RealIP()
+	}
+	if r.remote == "" {
+		r.remote = c.RealIP()
+	}
+	return r.remote
+}
+
+// RemoteAddr is the client's address, as far as the proxies are trusted to tell;
+// the zero address where that is none.
+func RemoteAddr(c echo.Context) netip.Addr {
+	addr, err := netip.ParseAddr(RecordOf(c.Request().Context()).remoteIP(c))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
 }
 
 // recordContext is a request's context and its record in one allocation; the
@@ -127,7 +150,7 @@ func (s *shell) write(c echo.Context, rec *Record) {
 		slog.Int64("bytes", c.Response().Size),
 		slog.Float64("ms", float64(now.Sub(rec.start).Microseconds())/1000),
 		slog.String("request_id", rec.id),
-		slog.String("remote_ip", c.RealIP()),
+		slog.String("remote_ip", rec.remoteIP(c)),
 	)
 	for _, a := range [...]struct{ key, value string }{
 		{"actor", rec.actor},

@@ -29,7 +29,7 @@ func TestFreshIsServedWithoutACall(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linkTimeLog(t)
 		calls := b.sandbox.TimeLog().Count(sandbox.Any)
-		s, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		s, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 		if n := b.sandbox.TimeLog().Count(sandbox.Any); n != calls || !s.MinTTLMet {
 			t.Errorf("%d calls, met %t", n-calls, s.MinTTLMet)
@@ -52,7 +52,7 @@ func TestManyReadersOneCall(t *testing.T) {
 					e = b.other.Engine
 				}
 				wg.Go(func() {
-					s, err := e.Headers(t.Context(), b.key, c.ID, minute)
+					s, err := e.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 					if err != nil {
 						t.Error(err)
 						return
@@ -81,20 +81,20 @@ func TestValidIsServedWhileRefreshFails(t *testing.T) {
 		c := b.linkTimeLog(t)
 		b.sandbox.TimeLog().Faults().Always(sandbox.TimeLogRefresh, sandbox.Status(500))
 		b.clock.pass(59*time.Minute + 30*time.Second)
-		s, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		s, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 		if s.MinTTLMet {
 			t.Error("half a minute is not a minute")
 		}
 		b.clock.pass(minute)
-		_, err = b.Headers(t.Context(), b.key, c.ID, 0)
+		_, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, 0)
 		wantKind(t, err, fault.ProviderUnavailable)
 		if f, _ := fault.As(err); f.RetryAfter < time.Second {
 			t.Errorf("says nothing of when to come back: %v", f.RetryAfter)
 		}
 		b.sandbox.TimeLog().Faults().Clear(sandbox.TimeLogRefresh)
 		b.clock.pass(2 * minute)
-		s, err = b.Headers(t.Context(), b.key, c.ID, minute)
+		s, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 		if !s.MinTTLMet {
 			t.Error("not fresh after the outage")
@@ -108,7 +108,7 @@ func TestAnOutageIsNotAStorm(t *testing.T) {
 		b.clock.pass(2 * time.Hour)
 		b.sandbox.TimeLog().Faults().Always(sandbox.TimeLogRefresh, sandbox.TooManyRequests(30*time.Second))
 		for range 20 {
-			_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+			_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			wantKind(t, err, fault.ProviderUnavailable)
 			if f, _ := fault.As(err); f.RetryAfter < 29*time.Second {
 				t.Fatalf("Retry-After %v", f.RetryAfter)
@@ -125,7 +125,7 @@ func TestRefusedRefreshTokenCondemns(t *testing.T) {
 		c := b.linkTimeLog(t)
 		b.sandbox.TimeLog().RevokeFamilies()
 		b.clock.pass(2 * time.Hour)
-		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ReconnectRequired)
 		got := b.connection(t, c.ID)
 		if got.Status != vault.StatusReconnectRequired || got.StatusReason != vault.ReasonInvalidGrant {
@@ -139,13 +139,13 @@ func TestLostOutcomeIsToldFromARevocation(t *testing.T) {
 		c := b.linkTimeLog(t)
 		b.clock.pass(2 * time.Hour)
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Cut())
-		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ProviderUnavailable)
 		if got := b.connection(t, c.ID); got.Status != vault.StatusActive {
 			t.Fatalf("condemned for a cut answer: %s", got.StatusReason)
 		}
 		b.clock.pass(2 * minute)
-		_, err = b.other.Headers(t.Context(), b.key, c.ID, minute)
+		_, err = b.other.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ReconnectRequired)
 		if got := b.connection(t, c.ID); got.StatusReason != vault.ReasonOutcomeLost {
 			t.Errorf("reason %s", got.StatusReason)
@@ -161,7 +161,7 @@ func TestLostOutcomeDoesNotCostTheLiveToken(t *testing.T) {
 		b.clock.pass(10 * minute)
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Cut())
 		for range 5 {
-			s, err := b.Headers(t.Context(), b.key, c.ID, 55*minute)
+			s, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, 55*minute)
 			must(t, err)
 			if s.MinTTLMet || !b.accepted(t, b.sandbox.TimeLog().URL()+"/api/ResolveUri", s) {
 				t.Error("what is served is not the token that still works")
@@ -169,7 +169,7 @@ func TestLostOutcomeDoesNotCostTheLiveToken(t *testing.T) {
 			b.clock.pass(minute)
 		}
 		// Nor by another replica, which heard nothing of it, nor when asked to.
-		s, err := b.other.Headers(t.Context(), b.key, c.ID, 55*minute)
+		s, err := b.other.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, 55*minute)
 		must(t, err)
 		if s.MinTTLMet {
 			t.Error("refreshed after all")
@@ -188,10 +188,10 @@ func TestLostOutcomeIsHealedByAGracefulProvider(t *testing.T) {
 		c := b.linkTimeLog(t)
 		b.clock.pass(2 * time.Hour)
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Cut())
-		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ProviderUnavailable)
 		b.clock.pass(2 * minute)
-		_, err = b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 	})
 }
@@ -203,7 +203,7 @@ func TestWrongClientSecretCondemnsNobody(t *testing.T) {
 		_, err := b.vault.PatchIntegration(t.Context(), b.caller, "timelog", vault.IntegrationPatch{ClientSecret: &wrong})
 		must(t, err)
 		b.clock.pass(2 * time.Hour)
-		_, err = b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ProviderRejected)
 		if got := b.connection(t, c.ID); got.Status != vault.StatusActive {
 			t.Fatalf("condemned: %s", got.StatusReason)
@@ -212,7 +212,7 @@ func TestWrongClientSecretCondemnsNobody(t *testing.T) {
 		_, err = b.vault.PatchIntegration(t.Context(), b.caller, "timelog", vault.IntegrationPatch{ClientSecret: &right})
 		must(t, err)
 		b.clock.pass(2 * minute)
-		_, err = b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 	})
 }
@@ -226,7 +226,7 @@ func TestRefreshForAnotherAccount(t *testing.T) {
 			conn := b.linkTimeLog(t)
 			b.clock.pass(2 * time.Hour)
 			undo := timelog.Tamper(sandbox.Refresh, c.Tamper)
-			_, err := b.Headers(t.Context(), b.key, conn.ID, minute)
+			_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, conn.ID, minute)
 			undo()
 			if c.Accept {
 				if err != nil {
@@ -256,7 +256,7 @@ func TestCallerGoingAwayLosesNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error, 1)
 		go func() {
-			_, err := b.Headers(ctx, b.key, c.ID, minute)
+			_, err := b.Headers(ctx, vault.Bearer{Key: b.key}, c.ID, minute)
 			gone <- err
 		}()
 		must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), 1))
@@ -277,7 +277,7 @@ func TestNothingBeginsAfterClose(t *testing.T) {
 		c := b.linkTimeLog(t)
 		b.clock.pass(2 * time.Hour)
 		must(t, b.Close(t.Context()))
-		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.ProviderUnavailable)
 		if n := b.sandbox.TimeLog().RefreshCalls(); n != 0 {
 			t.Errorf("%d calls", n)
@@ -289,7 +289,7 @@ func TestMinTTLBeyondTheTokensLife(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linkTimeLog(t)
 		for range 5 {
-			s, err := b.Headers(t.Context(), b.key, c.ID, 24*time.Hour)
+			s, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, 24*time.Hour)
 			must(t, err)
 			if s.MinTTLMet {
 				t.Error("an hour is not a day")
@@ -307,7 +307,7 @@ func TestRevokedIsServedToNobody(t *testing.T) {
 		_, err := b.vault.Revoke(t.Context(), b.caller, c.ID)
 		must(t, err)
 		for _, e := range []replica{b.replica, b.other} {
-			_, err := e.Headers(t.Context(), b.key, c.ID, minute)
+			_, err := e.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			wantKind(t, err, fault.Revoked)
 			_, err = e.Refresh(t.Context(), b.caller, c.ID)
 			wantKind(t, err, fault.Revoked)
@@ -385,9 +385,9 @@ func TestSessionCookieIsRenewedByItsPassword(t *testing.T) {
 			t.Fatalf("short %+v\nlong %+v", short, long)
 		}
 		b.clock.pass(short.ExpiresAt.Sub(b.clock.Now()) + minute)
-		_, err := b.Headers(t.Context(), b.key, short.ID, 0)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, short.ID, 0)
 		wantKind(t, err, fault.ReconnectRequired)
-		s, err := b.Headers(t.Context(), b.key, long.ID, minute)
+		s, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, long.ID, minute)
 		must(t, err)
 		if !b.accepted(t, b.sandbox.Toggl().URL()+"/api/v9/me", s) {
 			t.Error("Toggl does not take the renewed cookie")

@@ -22,7 +22,7 @@ type Served struct {
 // with at least minTTL of life left, refreshed first where needed. What is
 // still valid is served even where refreshing it fails or takes long; what has
 // expired never. Beside an error the caller is there, if it is known.
-func (e *Engine) Headers(ctx context.Context, key vault.Secret, id string, minTTL time.Duration) (Served, error) {
+func (e *Engine) Headers(ctx context.Context, key vault.Bearer, id string, minTTL time.Duration) (Served, error) {
 	s, err := e.vault.LookupHeaders(ctx, key, id)
 	if err != nil {
 		return Served{Caller: s.Caller}, err

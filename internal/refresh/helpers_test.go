@@ -82,7 +82,7 @@ func newBench(t *testing.T, db *storetest.DB) *bench {
 	must(t, err)
 	_, b.key, err = b.vault.CreateAPIKey(t.Context(), vault.System("test", env.ID), vault.NewAPIKey{Name: "test", Scopes: vault.AllScopes()})
 	must(t, err)
-	b.caller, err = b.vault.Authenticate(t.Context(), b.key)
+	b.caller, err = b.vault.Authenticate(t.Context(), vault.Bearer{Key: b.key})
 	must(t, err)
 	issuer, err := url.Parse(b.sandbox.TimeLog().Issuer())
 	must(t, err)

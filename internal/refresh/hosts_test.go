@@ -27,7 +27,7 @@ func TestAnOutageOfAProviderIsNotAStorm(t *testing.T) {
 		b.sandbox.TimeLog().Faults().Always(sandbox.TimeLogRefresh, sandbox.Status(503))
 		for range 3 {
 			for _, c := range all {
-				_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+				_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 				wantKind(t, err, fault.ProviderUnavailable)
 				if f, _ := fault.As(err); f.RetryAfter < time.Second {
 					t.Fatalf("Retry-After %v", f.RetryAfter)
@@ -53,7 +53,7 @@ func TestRetryAfterIsForTheHost(t *testing.T) {
 		b.clock.pass(2 * time.Hour)
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.TooManyRequests(90*time.Second))
 		for _, c := range []vault.Connection{first, second, first} {
-			_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+			_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			wantKind(t, err, fault.ProviderUnavailable)
 			if f, _ := fault.As(err); f.RetryAfter < 89*time.Second {
 				t.Errorf("Retry-After %v", f.RetryAfter)
@@ -64,7 +64,7 @@ func TestRetryAfterIsForTheHost(t *testing.T) {
 		}
 		b.clock.pass(91 * time.Second)
 		for _, c := range []vault.Connection{first, second} {
-			_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+			_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			must(t, err)
 		}
 	})

@@ -208,7 +208,7 @@ func (p *modelProcess) read() *modelReading {
 	go func() {
 		defer close(r.done)
 		for {
-			r.served, r.err = p.engine.Headers(p.world.t.Context(), p.world.base.key, p.world.base.connection, time.Minute)
+			r.served, r.err = p.engine.Headers(p.world.t.Context(), vault.Bearer{Key: p.world.base.key}, p.world.base.connection, time.Minute)
 			if !p.insists || !errors.Is(r.err, errModelRefused) {
 				break
 			}

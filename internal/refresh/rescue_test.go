@@ -58,7 +58,7 @@ func TestRescueAsideAndASlowFinish(t *testing.T) {
 		r.run(t)
 		read := make(chan error, 1)
 		go func() {
-			s, err := r.Headers(t.Context(), b.key, c.ID, minute)
+			s, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			if err == nil && !s.MinTTLMet {
 				t.Error("not the new headers")
 			}
@@ -91,11 +91,11 @@ func TestRescueAsideAndAUselessAnswer(t *testing.T) {
 			b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Rewrite(func(a *sandbox.Answer) {
 				a.Body = []byte(strings.Replace(string(a.Body), `"access_token"`, `"no_access_token"`, 1))
 			}))
-			if _, err := r.Headers(t.Context(), b.key, c.ID, minute); err == nil {
+			if _, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute); err == nil {
 				t.Fatalf("%s: served", name)
 			}
 			r.run(t)
-			s, err := b.other.Headers(t.Context(), b.key, c.ID, minute) // knows nothing of it
+			s, err := b.other.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute) // knows nothing of it
 			if err != nil || !s.MinTTLMet {
 				t.Errorf("%s: another replica: %v", name, err)
 			}
@@ -119,7 +119,7 @@ func TestRescueAsideAndAnotherAccount(t *testing.T) {
 		r, c := b.stumble(t, 2)
 		undo := b.sandbox.TimeLog().Tamper(sandbox.Refresh, other.Tamper)
 		defer undo()
-		if _, err := r.Headers(t.Context(), b.key, c.ID, minute); err == nil {
+		if _, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute); err == nil {
 			t.Fatal("served")
 		}
 		r.run(t)
@@ -140,7 +140,7 @@ func TestOutageLongerThanTheLease(t *testing.T) {
 		}
 		r.run(t)
 		s.down.Store(false)
-		got, err := b.other.Headers(t.Context(), b.key, c.ID, minute)
+		got, err := b.other.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		if err != nil || !got.MinTTLMet {
 			t.Errorf("another replica: %v", err)
 		}

@@ -98,7 +98,7 @@ func TestDatabaseRefusesTheSave(t *testing.T) {
 			var readers sync.WaitGroup
 			for range 10 {
 				readers.Go(func() {
-					s, err := r.Headers(t.Context(), b.key, c.ID, minute)
+					s, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 					if err != nil {
 						t.Errorf("%s: a waiting reader got %v", name, err)
 						return
@@ -119,7 +119,7 @@ func TestDatabaseRefusesTheSave(t *testing.T) {
 				t.Fatalf("%s: was saved after all", name)
 			}
 			r = comesBack(t, store, r)
-			s, err := r.Headers(t.Context(), b.key, c.ID, minute)
+			s, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			must(t, err)
 			if !s.MinTTLMet || !b.accepted(t, b.sandbox.TimeLog().URL()+"/api/ResolveUri", s) {
 				t.Errorf("%s: the headers are no good afterwards", name)
@@ -129,7 +129,7 @@ func TestDatabaseRefusesTheSave(t *testing.T) {
 				t.Errorf("%s: was never saved", name)
 			}
 			b.clock.pass(2 * time.Hour) // and the chain goes on
-			_, err = b.other.Headers(t.Context(), b.key, c.ID, minute)
+			_, err = b.other.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			must(t, err)
 			if n := b.sandbox.TimeLog().Reuses(); n != 0 {
 				t.Fatalf("%s: %d reuses", name, n)
@@ -150,7 +150,7 @@ func (b *bench) spooled(t *testing.T, spool *refresh.Spool) (replica, *shaky, va
 	b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Withhold(release))
 	read := make(chan error, 1)
 	go func() {
-		_, err := r.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		read <- err
 	}()
 	must(t, b.sandbox.TimeLog().WaitRefresh(t.Context(), 1))
@@ -183,7 +183,7 @@ func TestSpooledAndRevoked(t *testing.T) {
 		_, err := b.other.vault.Revoke(t.Context(), b.caller, c.ID)
 		must(t, err)
 		store.down.Store(false)
-		_, err = r.Headers(t.Context(), b.key, c.ID, minute)
+		_, err = r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		wantKind(t, err, fault.Revoked)
 		r.run(t)
 		waitFor(t, "the spool is empty", func() bool { return len(spool.Names()) == 0 })
@@ -203,7 +203,7 @@ func TestSlowProviderKeepsNobodyWaiting(t *testing.T) {
 		release := make(chan struct{})
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 1, sandbox.Withhold(release))
 		for _, r := range []replica{b.replica, b.other} { // the one with the lease, and one without
-			s, err := r.Headers(t.Context(), b.key, c.ID, 30*minute)
+			s, err := r.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, 30*minute)
 			must(t, err)
 			if s.MinTTLMet || !b.accepted(t, b.sandbox.TimeLog().URL()+"/api/ResolveUri", s) {
 				t.Error("not the headers that still work")

@@ -173,7 +173,7 @@ func TestFailuresAreCounted(t *testing.T) {
 		b.clock.pass(2 * time.Hour)
 		b.sandbox.TimeLog().Faults().Next(sandbox.TimeLogRefresh, 3, sandbox.Status(400))
 		for i := range 3 {
-			_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+			_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 			if err == nil {
 				t.Fatal("served")
 			}
@@ -183,7 +183,7 @@ func TestFailuresAreCounted(t *testing.T) {
 			}
 			b.clock.pass(2 * minute)
 		}
-		_, err := b.Headers(t.Context(), b.key, c.ID, minute)
+		_, err := b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)
 		must(t, err)
 		if now := b.connection(t, c.ID); now.Failures != 0 {
 			t.Errorf("%d failures after a success", now.Failures)

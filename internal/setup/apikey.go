@@ -13,12 +13,16 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-func (p *planner) planKeys(ctx context.Context, caller vault.Caller, path string, declared []apiKey) ([]step, error) {
+func (p *planner) planKeys(ctx context.Context, caller vault.Caller, path string, env *environment) ([]step, error) {
 	var steps []step
 	matched := map[string]bool{} // by id
-	for i := range declared {
+	known, err := p.knownIntegrations(ctx, caller, env)
+	if err != nil {
+		return nil, err
+	}
+	for i := range env.APIKeys {
 		at := fmt.Sprintf("%s.api_keys[%d]", path, i)
-		s, id, err := p.planKey(ctx, caller, at, &declared[i])
+		s, id, err := p.planKey(ctx, caller, at, &env.APIKeys[i], known)
 		if err != nil {
 			return nil, err
 		}
@@ -44,9 +48,41 @@ func (p *planner) planKeys(ctx context.Context, caller vault.Caller, path string
 	return steps, nil
 }
 
+// knownIntegrations are the keys of those that are there, or will be once the
+// plan is carried out.
+func (p *planner) knownIntegrations(ctx context.Context, caller vault.Caller, env *environment) ([]string, error) {
+	var known []string
+	for i := range env.Integrations {
+		known = append(known, env.Integrations[i].Key)
+	}
+	if caller.EnvironmentID == "" {
+		return known, nil
+	}
+	there, err := p.integrations(ctx, caller)
+	for _, in := range there {
+		known = append(known, in.Key)
+	}
+	return known, err
+}
+
+// limitsKnown finds limits to integrations that nobody knows: the key would
+// reach nothing there.
+func (p *planner) limitsKnown(path string, declared *apiKey, known []string) {
+	for i, key := range declared.Integrations {
+		if slices.Contains(known, key) {
+			continue
+		}
+		meant := ""
+		if n := nearest(key, known); n != "" {
+			meant = fmt.Sprintf("; is %q meant?", n)
+		}
+		p.file.yaml.Fault(fmt.Sprintf("%s.integrations[%d]", path, i), "There is no integration %q%s", key, meant)
+	}
+}
+
 // planKey finds the key by its secret: names need not be unique, and another
 // secret is another key, which may overlap with the old one.
-func (p *planner) planKey(ctx context.Context, caller vault.Caller, path string, declared *apiKey) (step, string, error) {
+func (p *planner) planKey(ctx context.Context, caller vault.Caller, path string, declared *apiKey, known []string) (step, string, error) {
 	s := step{verb: verbCreate, what: "API key " + text(declared.Name)}
 	want, ok := p.newKey(path, declared)
 	if declared.Key == nil {
@@ -76,6 +112,7 @@ func (p *planner) planKey(ctx context.Context, caller vault.Caller, path string,
 		p.file.yaml.Fault(path+".key", "is a key of another environment already")
 		return s, "", nil
 	case fault.Is(err, fault.NotFound):
+		p.limitsKnown(path, declared, known)
 		s.details = given(keyMembers(want)[1:])
 		s.run = func(ctx context.Context, caller vault.Caller) error {
 			_, err := p.vault.AddAPIKey(ctx, caller, want, secret)
@@ -88,21 +125,23 @@ func (p *planner) planKey(ctx context.Context, caller vault.Caller, path string,
 		p.file.yaml.Fault(path+".key", "was revoked; a key that was revoked does not come back, make another")
 		return s, "", nil
 	}
+	p.limitsKnown(path, declared, slices.Concat(known, old.Integrations)) // what it was limited to may be gone
 	if err := p.blameKey(path, want, p.vault.CheckAPIKey(caller, want, true)); err != nil {
 		return s, "", err
 	}
 	s.verb = verbUnchanged
-	if s.details = differences(keyMembers(vault.NewAPIKey{Name: old.Name, Scopes: old.Scopes, ExpiresAt: old.ExpiresAt}), keyMembers(want)); s.details != nil {
+	if s.details = differences(keyMembers(old.Asked()), keyMembers(want)); s.details != nil {
 		s.verb = verbChange
 		s.run = func(ctx context.Context, caller vault.Caller) error {
-			return p.vault.ChangeAPIKey(ctx, caller, old.ID, want)
+			_, err := p.vault.ChangeAPIKey(ctx, caller, old.ID, want.Patch())
+			return err
 		}
 	}
 	return s, old.ID, nil
 }
 
 func (p *planner) newKey(path string, declared *apiKey) (vault.NewAPIKey, bool) {
-	n, ok := vault.NewAPIKey{Name: declared.Name}, true
+	n, ok := vault.NewAPIKey{Name: declared.Name, Integrations: declared.Integrations, Addresses: declared.Addresses}, true
 	for _, scope := range declared.Scopes {
 		n.Scopes = append(n.Scopes, vault.Scope(scope))
 	}
@@ -180,7 +219,27 @@ func keyMembers(n vault.NewAPIKey) []member {
 	if !n.ExpiresAt.IsZero() {
 		expires = n.ExpiresAt.UTC().Format(time.RFC3339Nano)
 	}
-	return []member{{"name", text(n.Name)}, {"scopes", texts(slices.Compact(scopes))}, {"expires_at", expires}}
+	return []member{
+		{"name", text(n.Name)},
+		{"scopes", texts(slices.Compact(scopes))},
+		{"integrations", texts(slices.Sorted(slices.Values(n.Integrations)))},
+		{"addresses", texts(plainAddresses(n.Addresses))},
+		{"expires_at", expires},
+	}
+}
+
+// plainAddresses are the addresses as they are stored: 192.0.2.7 and
+// 192.0.2.7/32 are the same.
+func plainAddresses(addresses []string) []string {
+	plain := make([]string, len(addresses))
+	for i, a := range addresses {
+		plain[i] = a
+		if p, err := vault.ParseAddress(a); err == nil {
+			plain[i] = p.String()
+		}
+	}
+	slices.Sort(plain)
+	return plain
 }
 
 func scopeWords(scopes []vault.Scope) []string {

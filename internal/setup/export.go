@@ -85,6 +85,8 @@ func (x *export) environment(name string, integrations []vault.Integration, keys
 		x.line(4, "key: {env: %s}", x.variable("API_KEY", name, k.Name,
 			fmt.Sprintf("API key %q in %s, made %s", k.Name, name, k.CreatedAt.Format(time.DateOnly))))
 		x.list(4, "scopes", scopeWords(k.Scopes))
+		x.list(4, "integrations", k.Integrations)
+		x.list(4, "addresses", k.Asked().Addresses)
 		if !k.ExpiresAt.IsZero() {
 			x.line(4, "expires_at: %s", scalar(k.ExpiresAt.UTC().Format("2006-01-02T15:04:05.999999Z07:00")))
 		}

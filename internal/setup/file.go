@@ -54,10 +54,12 @@ type overrides struct {
 }
 
 type apiKey struct {
-	Name      string     `yaml:"name"`
-	Key       *reference `yaml:"key"`
-	Scopes    []string   `yaml:"scopes"`
-	ExpiresAt string     `yaml:"expires_at"`
+	Name         string     `yaml:"name"`
+	Key          *reference `yaml:"key"`
+	Scopes       []string   `yaml:"scopes"`
+	Integrations []string   `yaml:"integrations"`
+	Addresses    []string   `yaml:"addresses"`
+	ExpiresAt    string     `yaml:"expires_at"`
 }
 
 // Read reads a file strictly. What is wrong with its form, all of it, is a

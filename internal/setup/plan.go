@@ -154,7 +154,7 @@ func (p *planner) environment(ctx context.Context, path string, env *environment
 	if err != nil {
 		return e, err
 	}
-	keys, err := p.planKeys(ctx, caller, path, env.APIKeys)
+	keys, err := p.planKeys(ctx, caller, path, env)
 	e.steps = slices.Concat(integrations, keys)
 	// What is new is there before what is old goes.
 	slices.SortStableFunc(e.steps, func(a, b step) int { return a.rank() - b.rank() })

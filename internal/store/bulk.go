@@ -44,9 +44,12 @@ func (r reader) BulkRevocation(ctx context.Context, environmentID, id string) (*
 		`SELECT `+bulkColumns+` FROM bulk_revocations WHERE environment_id = $1 AND id = $2`, environmentID, id)
 }
 
-func (r reader) BulkRevocations(ctx context.Context, environmentID string, page vault.Page) ([]vault.BulkRevocation, error) {
+func (r reader) BulkRevocations(ctx context.Context, environmentID, actorID string, page vault.Page) ([]vault.BulkRevocation, error) {
 	var w where
 	w.and("environment_id = ?", environmentID)
+	if actorID != "" {
+		w.and("actor_id = ?", actorID)
+	}
 	tail, args := w.page("id", page)
 	return many(ctx, r.conn, "listing bulk revocations", scanBulk, `SELECT `+bulkColumns+` FROM bulk_revocations`+tail, args...)
 }
@@ -98,6 +101,7 @@ func (d *dialect) revocable(environmentID string, t vault.BulkTarget) (*where, e
 	w.and(fmt.Sprintf(d.isIn, "id"), ids)
 	w.and("environment_id = ?", environmentID)
 	w.and("status <> 'revoked'")
+	w.ofIntegrations(environmentID, t.Filter.Within)
 	return &w, nil
 }
 

@@ -75,12 +75,12 @@ func TestBulkRevocation(t *testing.T) {
 		b.StartedAt, b.FinishedAt, b.WorkedAt = noon.Add(1000), noon.Add(2000), noon.Add(3000)
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.UpdateBulkRevocation(ctx, b) })
 		second := w.bulk(vault.ConnectionFilter{})
-		list, err := w.BulkRevocations(ctx, w.env.ID, vault.Page{Limit: 10})
+		list, err := w.BulkRevocations(ctx, w.env.ID, "", vault.Page{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "listed, newest first", list, []vault.BulkRevocation{second, b})
-		if list, err := w.BulkRevocations(ctx, other.env.ID, vault.Page{Limit: 10}); err != nil || len(list) != 0 {
+		if list, err := w.BulkRevocations(ctx, other.env.ID, "", vault.Page{Limit: 10}); err != nil || len(list) != 0 {
 			t.Errorf("in another environment: %+v, %v", list, err)
 		}
 

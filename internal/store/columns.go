@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -96,35 +97,66 @@ func (c documentColumn) Scan(src any) error {
 	return nil
 }
 
-// scopesColumn are words with spaces between them: no parser on the hot path.
+// Words with spaces between them: no parser on the hot path.
+
 type scopesColumn struct{ scopes *[]vault.Scope }
 
-func (c scopesColumn) Scan(src any) error {
+func (c scopesColumn) Scan(src any) error { return scanWords(src, c.scopes, parseScopes) }
+
+type wordsColumn struct{ words *[]string }
+
+func (c wordsColumn) Scan(src any) error { return scanWords(src, c.words, parseWords) }
+
+type addressesColumn struct{ addresses *[]netip.Prefix }
+
+func (c addressesColumn) Scan(src any) error { return scanWords(src, c.addresses, parseAddresses) }
+
+func scanWords[T any](src any, into *T, parse func(string) (T, error)) error {
 	var s string
 	if err := (textColumn{&s}).Scan(src); err != nil {
 		return err
 	}
-	*c.scopes = splitScopes(s)
-	return nil
+	v, err := parse(s)
+	*into = v
+	return err
 }
 
-func joinScopes(scopes []vault.Scope) string {
-	words := make([]string, len(scopes))
-	for i, s := range scopes {
-		words[i] = string(s)
+// joinWords is what the parsers below read.
+func joinWords[T any](values []T, word func(T) string) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = word(v)
 	}
 	return strings.Join(words, " ")
 }
 
-func splitScopes(s string) []vault.Scope {
+func joinScopes(scopes []vault.Scope) string {
+	return joinWords(scopes, func(s vault.Scope) string { return string(s) })
+}
+
+func parseScopes(s string) ([]vault.Scope, error) {
+	return parseEach(s, func(word string) (vault.Scope, error) { return vault.Scope(word), nil })
+}
+
+func parseWords(s string) ([]string, error) {
+	return parseEach(s, func(word string) (string, error) { return word, nil })
+}
+
+func parseAddresses(s string) ([]netip.Prefix, error) { return parseEach(s, netip.ParsePrefix) }
+
+func parseEach[T any](s string, parse func(string) (T, error)) ([]T, error) {
 	if s == "" {
-		return nil
+		return nil, nil
 	}
-	scopes := make([]vault.Scope, 0, strings.Count(s, " ")+1)
+	values := make([]T, 0, strings.Count(s, " ")+1)
 	for word := range strings.FieldsSeq(s) {
-		scopes = append(scopes, vault.Scope(word))
+		v, err := parse(word)
+		if err != nil {
+			return nil, fmt.Errorf("reading words: %w", err)
+		}
+		values = append(values, v)
 	}
-	return scopes
+	return values, nil
 }
 
 // bytesColumn fills in a value of a fixed size.

@@ -15,10 +15,13 @@ func scanEvent(row scanner) (e vault.Event, err error) {
 }
 
 // Events lists those with a position after the given one, oldest first.
-func (r reader) Events(ctx context.Context, environmentID string, after int64, limit int) ([]vault.Event, error) {
-	return many(ctx, r.conn, "listing events", scanEvent,
-		`SELECT `+eventColumns+` FROM events WHERE environment_id = $1 AND position > $2 ORDER BY position LIMIT $3`,
-		environmentID, after, limit)
+func (r reader) Events(ctx context.Context, environmentID string, keys []string, after int64, limit int) ([]vault.Event, error) {
+	var w where
+	w.and("environment_id = ?", environmentID)
+	w.and("position > ?", after)
+	w.among("integration", keys)
+	tail, args := w.limit("position", limit)
+	return many(ctx, r.conn, "listing events", scanEvent, `SELECT `+eventColumns+` FROM events`+tail, args...)
 }
 
 func (t tx) InsertEvent(ctx context.Context, e vault.Event) error {

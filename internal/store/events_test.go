@@ -42,7 +42,7 @@ func (w *world) number(limit int) int {
 
 func (w *world) events(after int64, limit int) []vault.Event {
 	w.t.Helper()
-	list, err := w.Events(w.t.Context(), w.env.ID, after, limit)
+	list, err := w.Events(w.t.Context(), w.env.ID, nil, after, limit)
 	if err != nil {
 		w.t.Fatal(err)
 	}

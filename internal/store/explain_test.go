@@ -68,7 +68,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"API keys":            func() error { _, err := shown.APIKeys(ctx, env, page); return err },
 			"integration":         func() error { _, err := shown.Integration(ctx, env, w.in.ID); return err },
 			"integration by key":  func() error { _, err := shown.IntegrationByKey(ctx, env, w.in.Key); return err },
-			"integrations":        func() error { _, err := shown.Integrations(ctx, env, page); return err },
+			"integrations":        func() error { _, err := shown.Integrations(ctx, env, nil, page); return err },
 			"session":             func() error { _, err := shown.Session(ctx, env, session.ID); return err },
 			"session by token":    func() error { _, err := shown.SessionByToken(ctx, session.TokenHash); return err },
 			"session, locked":     func() error { _, err := tx.LockSession(ctx, session.ID); return err },
@@ -104,7 +104,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"sealed":                     func() error { _, err := shown.Sealed(ctx, env, "a", 10); return err },
 			"expiry":                     func() error { return shown.DeleteExpired(ctx, noon.Add(-time.Hour), noon.Add(-time.Hour)) },
 			"bulk revocation":            func() error { _, err := shown.BulkRevocation(ctx, env, bulk.ID); return err },
-			"bulk revocations":           func() error { _, err := shown.BulkRevocations(ctx, env, many); return err },
+			"bulk revocations":           func() error { _, err := shown.BulkRevocations(ctx, env, "", many); return err },
 			"report":                     func() error { _, err := shown.BulkItems(ctx, bulk.ID, vault.BulkItemFilter{Page: many}); return err },
 			"report of what failed": func() error {
 				_, err := shown.BulkItems(ctx, bulk.ID, vault.BulkItemFilter{Outcome: vault.BulkFailed, Page: many})
@@ -136,7 +136,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"noting":     func() error { return tx.NoteBulkTold(ctx, bulk.ID, "c", vault.OutcomeFailed) },
 			"outbox":     func() error { _, err := tx.ClaimRevocation(ctx, "int", noon, noon); return err },
 			"outboxes":   func() error { _, err := shown.RevocationsDue(ctx, noon); return err },
-			"events":     func() error { _, err := shown.Events(ctx, env, 3, 10); return err },
+			"events":     func() error { _, err := shown.Events(ctx, env, nil, 3, 10); return err },
 			"new events": func() error { _, err := shown.NumberEvents(ctx, 10); return err },
 			"numbering":  func() error { return store.NumberIn(ctx, tx, 10) },
 			"audit":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Page: page}); return err },

@@ -2,17 +2,21 @@ package store
 
 import (
 	"context"
-	"sync/atomic"
+	"fmt"
+	"net/netip"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
 // hotColumns are a key, its environment and a connection, as little of them as
 // serving headers takes: every column costs, and on SQLite its name too. NULLs
-// are made zero in SQL, so that a row scans into plain variables.
-const hotColumns = `k.id, k.environment_id, k.hash, k.scopes, coalesce(k.expires_at, 0), k.revoked_at IS NOT NULL, e.strict_reads,
+// are made zero in SQL, so that a row scans into plain variables. The key of the
+// integration is looked up where the API key is limited to some, and nowhere else.
+const hotColumns = `k.id, k.environment_id, k.hash, k.scopes, k.integrations, k.addresses,
+	coalesce(k.expires_at, 0), k.revoked_at IS NOT NULL, e.strict_reads,
 	coalesce(c.status, ''), coalesce(c.status_reason, ''), coalesce(c.generation, 0), coalesce(c.expires_at, 0),
-	coalesce(c.renewable, FALSE), c.answer`
+	coalesce(c.renewable, FALSE), c.answer,
+	CASE WHEN k.integrations = '' THEN '' ELSE coalesce((SELECT i.key FROM integrations i WHERE i.id = c.integration_id), '') END`
 
 // hotStatement looks up the one connection $2 for the key $1.
 const hotStatement = `SELECT ` + hotColumns + `
@@ -30,39 +34,48 @@ func HotStatement() string { return hotStatement }
 type HotRow struct {
 	vault.HeadersRow
 
-	scopes, status        string
-	keyExpires, expiresAt int64
+	scopes, integrations, addresses, status string
+	keyExpires, expiresAt                   int64
 }
 
 // Columns are the targets of a scan.
 func (r *HotRow) Columns() []any {
 	return []any{
-		&r.KeyID, &r.EnvironmentID, &r.KeyHash, &r.scopes, &r.keyExpires, &r.KeyRevoked, &r.StrictReads,
-		&r.status, &r.StatusReason, &r.Generation, &r.expiresAt, &r.Renewable, &r.Answer,
+		&r.KeyID, &r.EnvironmentID, &r.KeyHash, &r.scopes, &r.integrations, &r.addresses, &r.keyExpires, &r.KeyRevoked, &r.StrictReads,
+		&r.status, &r.StatusReason, &r.Generation, &r.expiresAt, &r.Renewable, &r.Answer, &r.Integration,
 	}
 }
 
-// scopesMemo is the last text of scopes that was split: one key asks, or a few
-// that may do the same.
-type scopesMemo struct {
-	text   string
-	scopes []vault.Scope
+// hotMemos remember what was made of the texts of keys.
+type hotMemos struct {
+	scopes       memo[[]vault.Scope]
+	integrations memo[[]string]
+	addresses    memo[[]netip.Prefix]
 }
 
 // read makes of the columns what the vault takes.
-func (r *HotRow) read(memo *atomic.Pointer[scopesMemo]) {
-	m := memo.Load()
-	if m == nil || m.text != r.scopes {
-		m = &scopesMemo{r.scopes, splitScopes(r.scopes)}
-		memo.Store(m)
+func (r *HotRow) read(memos *hotMemos) (err error) {
+	if r.Scopes, err = memos.scopes.of(r.scopes, parseScopes); err != nil {
+		return err
 	}
-	r.Scopes, r.Status = m.scopes, vault.Status(r.status)
+	if r.integrations != "" {
+		if r.KeyIntegrations, err = memos.integrations.of(r.integrations, parseWords); err != nil {
+			return err
+		}
+	}
+	if r.addresses != "" {
+		if r.KeyAddresses, err = memos.addresses.of(r.addresses, parseAddresses); err != nil {
+			return err
+		}
+	}
+	r.Status = vault.Status(r.status)
 	if r.keyExpires != 0 { // nothing here happened in 1970
 		r.KeyExpiresAt = fromMicros(r.keyExpires)
 	}
 	if r.expiresAt != 0 {
 		r.ExpiresAt = fromMicros(r.expiresAt)
 	}
+	return nil
 }
 
 // lookup is a question, and what was found.
@@ -86,6 +99,8 @@ func (s *Store) LookupHeaders(ctx context.Context, keyHash []byte, connectionID 
 	if !l.found {
 		return nil, nil
 	}
-	l.row.read(&s.scopes)
+	if err := l.row.read(&s.memos); err != nil {
+		return nil, fmt.Errorf("reading key and connection: %w", err)
+	}
 	return &l.row.HeadersRow, nil
 }

@@ -26,11 +26,11 @@ const (
 const hotBatch = `SELECT q.n, ` + hotColumns + `
 	FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS q (hash, id, n)
 	CROSS JOIN LATERAL (
-		SELECT id, environment_id, hash, scopes, expires_at, revoked_at FROM api_keys WHERE hash = q.hash LIMIT 1
+		SELECT id, environment_id, hash, scopes, integrations, addresses, expires_at, revoked_at FROM api_keys WHERE hash = q.hash LIMIT 1
 	) k
 	JOIN environments e ON e.id = k.environment_id
 	LEFT JOIN LATERAL (
-		SELECT status, status_reason, generation, expires_at, renewable, answer FROM connections
+		SELECT integration_id, status, status_reason, generation, expires_at, renewable, answer FROM connections
 		WHERE environment_id = k.environment_id AND id = q.id LIMIT 1
 	) c ON TRUE`
 

@@ -47,7 +47,7 @@ type sqliteLane struct {
 }
 
 // hotWidth is the number of hotColumns.
-const hotWidth = 13
+const hotWidth = 16
 
 // sqliteLookups opens a lane when it is needed first: at [Open] there may be no
 // schema yet.

@@ -40,9 +40,10 @@ func (r reader) IntegrationByID(ctx context.Context, id string) (*vault.Integrat
 }
 
 // Integrations lists those of an environment, newest first.
-func (r reader) Integrations(ctx context.Context, environmentID string, page vault.Page) ([]vault.Integration, error) {
+func (r reader) Integrations(ctx context.Context, environmentID string, keys []string, page vault.Page) ([]vault.Integration, error) {
 	var w where
 	w.and("environment_id = ?", environmentID)
+	w.among("key", keys)
 	tail, args := w.page("id", page)
 	scan := func(row scanner) (vault.Integration, error) {
 		i, err := scanIntegration(row)

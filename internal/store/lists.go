@@ -89,6 +89,7 @@ func (w *where) matching(environmentID string, f vault.ConnectionFilter, m manne
 	if f.Integration != "" {
 		w.and("integration_id = (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key = ?)", environmentID, f.Integration)
 	}
+	w.ofIntegrations(environmentID, f.Within)
 	if f.EndUserID != "" {
 		w.and("end_user_id = ?", f.EndUserID)
 	}

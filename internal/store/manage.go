@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -19,14 +18,7 @@ func (r reader) ManagedConnections(ctx context.Context, environmentID string, f 
 	if f.ID != "" {
 		w.and("id = ?", f.ID)
 	}
-	if len(f.Integrations) > 0 {
-		args := []any{environmentID}
-		for _, key := range f.Integrations {
-			args = append(args, key)
-		}
-		w.and("integration_id IN (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key IN (?"+
-			strings.Repeat(", ?", len(f.Integrations)-1)+"))", args...)
-	}
+	w.ofIntegrations(environmentID, f.Integrations)
 	tail, args := w.page("id", f.Page)
 	return many(ctx, r.conn, "listing managed connections", scanConnection, `SELECT `+connectionColumns+` FROM connections`+tail, args...)
 }

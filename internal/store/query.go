@@ -152,6 +152,39 @@ func (w *where) and(cond string, args ...any) {
 // last.
 func (w *where) mark(fromLast int) string { return fmt.Sprintf("$%d", len(w.args)+1-fromLast) }
 
+// among narrows a column to some words; none does not narrow.
+func (w *where) among(column string, words []string) {
+	if len(words) == 0 {
+		return
+	}
+	w.and(column+" IN (?"+strings.Repeat(", ?", len(words)-1)+")", anys(words)...)
+}
+
+// ofIntegrations narrows connections to those of integrations with one of the
+// keys; none does not narrow.
+func (w *where) ofIntegrations(environmentID string, keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	w.and("integration_id IN (SELECT i.id FROM integrations i WHERE i.environment_id = ? AND i.key IN (?"+strings.Repeat(", ?", len(keys)-1)+"))",
+		append([]any{environmentID}, anys(keys)...)...)
+}
+
+func anys(words []string) []any {
+	args := make([]any, len(words))
+	for i, word := range words {
+		args[i] = word
+	}
+	return args
+}
+
+// limit ends the statement: ascending by a column, so many at most.
+func (w *where) limit(column string, n int) (string, []any) {
+	w.args = append(w.args, n)
+	fmt.Fprintf(&w.sql, " ORDER BY %s LIMIT $%d", column, len(w.args))
+	return w.sql.String(), w.args
+}
+
 // maxPage is more than any page that people may ask for, so that a caller can
 // ask for one item more than it shows.
 const maxPage = 1000

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,7 +39,7 @@ type Store struct {
 	entries     *batches[vault.AuditEntry]
 	trail       *trail
 	stopLookups func() error
-	scopes      atomic.Pointer[scopesMemo]
+	memos       hotMemos
 	log         *slog.Logger
 	clock       clock
 }

@@ -184,7 +184,7 @@ func TestIntegrations(t *testing.T) {
 			ID: newID("int"), EnvironmentID: w.env.ID, Key: "bare", Provider: "timelog", CreatedAt: noon, UpdatedAt: noon,
 		}}
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertIntegration(ctx, bare) })
-		list, err := w.Integrations(ctx, w.env.ID, vault.Page{Limit: 10})
+		list, err := w.Integrations(ctx, w.env.ID, nil, vault.Page{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -99,7 +99,8 @@ func operations(b *bench, id string) map[vault.Scope][]func(context.Context, vau
 				return err
 			},
 			func(ctx context.Context, c vault.Caller) error {
-				return b.ChangeAPIKey(ctx, c, "key_x", vault.NewAPIKey{Name: "x"})
+				_, err := b.ChangeAPIKey(ctx, c, "key_x", vault.APIKeyPatch{})
+				return err
 			},
 		},
 		vault.ScopeAuditRead: {
@@ -154,7 +155,7 @@ func TestAnotherEnvironmentSeesNothing(t *testing.T) {
 				return err
 			},
 			"credential": func() error { _, _, err := b.OpenCredential(t.Context(), stranger, c.ID, true); return err },
-			"headers":    func() error { _, err := b.LookupHeaders(t.Context(), key, c.ID); return err },
+			"headers":    func() error { _, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID); return err },
 			"refresh":    func() error { _, err := b.AllowRefresh(t.Context(), stranger, c.ID); return err },
 			"condemn":    func() error { _, err := b.Condemn(t.Context(), stranger, c, "x"); return err },
 			"revoke":     func() error { _, err := b.Revoke(t.Context(), stranger, c.ID); return err },
@@ -193,14 +194,14 @@ func TestAPIKeys(t *testing.T) {
 		if !strings.HasPrefix(key.Reveal(), k.Prefix) || len(k.Prefix) > 14 {
 			t.Errorf("prefix %q", k.Prefix)
 		}
-		_, err = b.Authenticate(t.Context(), key)
+		_, err = b.Authenticate(t.Context(), vault.Bearer{Key: key})
 		must(t, err)
 		b.pass(time.Hour)
-		_, expired := b.Authenticate(t.Context(), key)
-		_, unknown := b.Authenticate(t.Context(), vault.NewSecret("clv_key_unknown"))
-		_, none := b.Authenticate(t.Context(), vault.Secret{})
+		_, expired := b.Authenticate(t.Context(), vault.Bearer{Key: key})
+		_, unknown := b.Authenticate(t.Context(), vault.Bearer{Key: vault.NewSecret("clv_key_unknown")})
+		_, none := b.Authenticate(t.Context(), vault.Bearer{Key: vault.Secret{}})
 		must(t, b.RevokeAPIKey(t.Context(), b.caller, k.ID))
-		_, revoked := b.Authenticate(t.Context(), key)
+		_, revoked := b.Authenticate(t.Context(), vault.Bearer{Key: key})
 		for _, err := range []error{expired, unknown, none, revoked} {
 			wantKind(t, err, fault.Unauthenticated)
 			if err.Error() != unknown.Error() {
@@ -220,7 +221,7 @@ func TestConfiguredAPIKey(t *testing.T) {
 		for range 2 {
 			must(t, b.EnsureAPIKey(t.Context(), b.caller, "configured", own))
 		}
-		caller, err := b.Authenticate(t.Context(), own)
+		caller, err := b.Authenticate(t.Context(), vault.Bearer{Key: own})
 		must(t, err)
 		k, err := b.db.Open(t).APIKey(t.Context(), caller.EnvironmentID, caller.ID)
 		must(t, err)

@@ -5,18 +5,6 @@ import (
 	"time"
 )
 
-// APIKey answers one key of the caller's environment, revoked or not.
-func (v *Vault) APIKey(ctx context.Context, caller Caller, id string) (APIKey, error) {
-	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
-		return APIKey{}, err
-	}
-	k, err := v.store.APIKey(ctx, caller.EnvironmentID, id)
-	if err != nil {
-		return APIKey{}, missing(err, "API key")
-	}
-	return *k, nil
-}
-
 // Revocation is how a connection ended, as the trail has it. It is the receipt
 // for whoever asks later, and may know more: a provider that did not confirm at
 // first is told again.

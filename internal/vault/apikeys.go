@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/claviger/claviger/internal/fault"
 )
@@ -17,79 +15,25 @@ const MinAPIKeyLength = 32
 // help anybody guess, enough to recognise it.
 const prefixShown = len(prefixAPIKey) + 4
 
-const unauthenticated = "A valid API key is required."
-
-// Authenticate answers who presents the key. Unknown, expired and revoked keys
-// get one answer in one time: the lookup happens for every one of them.
-func (v *Vault) Authenticate(ctx context.Context, key Secret) (Caller, error) {
-	if key.IsZero() {
-		return Caller{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
-	}
-	hash := HashToken(key)
-	k, err := v.store.APIKeyByHash(ctx, hash)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Caller{}, fmt.Errorf("looking up API key: %w", err)
-	}
-	caller, err := v.callerOf(k, hash)
-	if err != nil {
-		return Caller{}, err
-	}
-	v.reads.add(caller, "", "", v.now(), false)
-	return caller, nil
-}
-
-func (v *Vault) callerOf(k *APIKey, hash []byte) (Caller, error) {
-	if k == nil || !sameHash(k.Hash, hash) || !k.live(v.now()) {
-		return Caller{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
-	}
-	return Caller{Kind: CallerAPIKey, ID: k.ID, EnvironmentID: k.EnvironmentID, Scopes: k.Scopes}, nil
-}
-
-func (k *APIKey) live(now time.Time) bool {
-	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
-}
-
 // CreateAPIKey makes a key in the caller's environment. The key itself is in
-// the answer and never again. Nobody hands out a scope they lack.
+// the answer and never again. Nobody hands out a scope they lack, save an admin
+// who decides on admins; an admin has to have signed in freshly.
 func (v *Vault) CreateAPIKey(ctx context.Context, caller Caller, n NewAPIKey) (APIKey, Secret, error) {
 	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
 		return APIKey{}, Secret{}, err
 	}
-	fields := checkAPIKey(caller, n)
-	if !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(v.now()) {
-		fields = append(fields, expiryPast())
+	if err := v.RequireFresh(caller); err != nil {
+		return APIKey{}, Secret{}, err
 	}
-	if fields != nil {
-		return APIKey{}, Secret{}, fault.InvalidFields(fields...)
+	if err := v.checkNewAPIKey(ctx, caller, n); err != nil {
+		return APIKey{}, Secret{}, err
 	}
 	key := mint(prefixAPIKey)
 	k, err := v.insertAPIKey(ctx, caller, n, key)
+	if errors.Is(err, ErrDuplicate) && n.ID != "" {
+		return APIKey{}, Secret{}, fault.New(fault.Conflict, "This key was made already, and is not shown again.")
+	}
 	return k, key, err
-}
-
-// checkAPIKey says what is wrong with name and scopes.
-func checkAPIKey(caller Caller, n NewAPIKey) []fault.Field {
-	var fields []fault.Field
-	if f := checkText("/name", n.Name, 1, 100); f != nil {
-		fields = append(fields, *f)
-	}
-	if len(n.Scopes) == 0 {
-		fields = append(fields, fault.Field{Pointer: "/scopes", Detail: "Name at least one scope."})
-	}
-	for i, s := range n.Scopes {
-		pointer := fmt.Sprintf("/scopes/%d", i)
-		switch {
-		case !slices.Contains(AllScopes(), s):
-			fields = append(fields, fault.Field{Pointer: pointer, Detail: "There is no such scope."})
-		case !caller.May(s):
-			fields = append(fields, fault.Field{Pointer: pointer, Detail: "Your own key lacks this scope."})
-		}
-	}
-	return fields
-}
-
-func expiryPast() fault.Field {
-	return fault.Field{Pointer: "/expires_at", Detail: "Must be in the future."}
 }
 
 // EnsureAPIKey makes sure that a key of the operator's own making exists, with
@@ -102,7 +46,7 @@ func (v *Vault) EnsureAPIKey(ctx context.Context, caller Caller, name string, ke
 	switch {
 	case err == nil && k.EnvironmentID != caller.EnvironmentID:
 		return fault.New(fault.Conflict, "This API key exists in another environment.")
-	case err == nil && !k.live(v.now()):
+	case err == nil && !k.Live(v.now()):
 		return fault.New(fault.Conflict, "This API key was revoked or has expired; configure another.")
 	case err == nil:
 		return nil
@@ -116,26 +60,42 @@ func (v *Vault) EnsureAPIKey(ctx context.Context, caller Caller, name string, ke
 	return err
 }
 
-func (v *Vault) insertAPIKey(ctx context.Context, caller Caller, n NewAPIKey, key Secret) (APIKey, error) {
+// row is the row of a key that is asked for; what is asked for has been checked.
+func (v *Vault) apiKeyRow(caller Caller, n NewAPIKey, key Secret) (APIKey, error) {
+	addresses, err := n.addresses()
+	if err != nil {
+		return APIKey{}, err
+	}
 	k := APIKey{
-		ID:            newID("key"),
+		ID:            n.ID,
 		EnvironmentID: caller.EnvironmentID,
 		Name:          n.Name,
 		Hash:          HashToken(key),
 		Scopes:        n.Scopes,
+		Integrations:  n.Integrations,
+		Addresses:     addresses,
 		ExpiresAt:     n.expiry(),
 		CreatedAt:     v.now(),
+	}
+	if k.ID == "" {
+		k.ID = NewAPIKeyID()
 	}
 	if LooksLikeToken(key) { // of a key of somebody's own making nothing is shown
 		k.Prefix = key.Reveal()[:prefixShown]
 	}
-	err := v.store.Update(ctx, func(tx Tx) error {
+	return k, nil
+}
+
+func (v *Vault) insertAPIKey(ctx context.Context, caller Caller, n NewAPIKey, key Secret) (APIKey, error) {
+	k, err := v.apiKeyRow(caller, n, key)
+	if err != nil {
+		return APIKey{}, err
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
 		if err := tx.InsertAPIKey(ctx, k); err != nil {
 			return err
 		}
-		e := v.entry(caller, ActionAPIKeyCreated)
-		e.Reason = k.ID
-		return tx.InsertAudit(ctx, e)
+		return tx.InsertAudit(ctx, v.apiKeyEntry(caller, ActionAPIKeyCreated, k.ID))
 	})
 	if err != nil {
 		return APIKey{}, fmt.Errorf("creating API key: %w", err)
@@ -143,20 +103,76 @@ func (v *Vault) insertAPIKey(ctx context.Context, caller Caller, n NewAPIKey, ke
 	return k, nil
 }
 
-// expiry is as the databases keep it.
-func (n NewAPIKey) expiry() time.Time {
-	if n.ExpiresAt.IsZero() {
-		return time.Time{}
+func (v *Vault) apiKeyEntry(caller Caller, action Action, id string) AuditEntry {
+	e := v.entry(caller, action)
+	e.Reason = id
+	return e
+}
+
+// allowKeys answers nil for a caller that may see API keys.
+func (v *Vault) allowKeys(ctx context.Context, caller Caller) error {
+	if caller.May(ScopeAPIKeysRead) {
+		return nil
 	}
-	return n.ExpiresAt.UTC().Truncate(time.Microsecond)
+	return v.allow(ctx, caller, ScopeAPIKeysWrite, "")
 }
 
 // APIKeys lists the environment's keys, revoked ones too.
 func (v *Vault) APIKeys(ctx context.Context, caller Caller, page Page) ([]APIKey, error) {
-	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
+	if err := v.allowKeys(ctx, caller); err != nil {
 		return nil, err
 	}
 	return v.store.APIKeys(ctx, caller.EnvironmentID, page)
+}
+
+// APIKey answers one key of the caller's environment, revoked or not.
+func (v *Vault) APIKey(ctx context.Context, caller Caller, id string) (APIKey, error) {
+	if err := v.allowKeys(ctx, caller); err != nil {
+		return APIKey{}, err
+	}
+	k, err := v.store.APIKey(ctx, caller.EnvironmentID, id)
+	if err != nil {
+		return APIKey{}, missing(err, "API key")
+	}
+	return *k, nil
+}
+
+// ChangeAPIKey gives a key another name, other scopes and limits or another end;
+// who holds it goes on. A revoked one stays as it was: a conflict. It
+// answers the key as it is then.
+func (v *Vault) ChangeAPIKey(ctx context.Context, caller Caller, id string, p APIKeyPatch) (APIKey, error) {
+	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
+		return APIKey{}, err
+	}
+	if err := v.RequireFresh(caller); err != nil {
+		return APIKey{}, err
+	}
+	var changed APIKey
+	err := v.store.Update(ctx, func(tx Tx) error {
+		k, err := tx.LockAPIKey(ctx, caller.EnvironmentID, id)
+		if err != nil {
+			return missing(err, "API key")
+		}
+		if !k.RevokedAt.IsZero() {
+			return fault.New(fault.Conflict, "This API key was revoked.")
+		}
+		before := k.Asked()
+		n := before
+		p.apply(&n)
+		if err := v.checkChangedAPIKey(ctx, tx, caller, before, n); err != nil {
+			return err
+		}
+		if k.Addresses, err = n.addresses(); err != nil {
+			return err
+		}
+		k.Name, k.Scopes, k.Integrations, k.ExpiresAt = n.Name, n.Scopes, n.Integrations, n.expiry()
+		if _, err := tx.UpdateAPIKey(ctx, *k); err != nil {
+			return err
+		}
+		changed = *k
+		return tx.InsertAudit(ctx, v.apiKeyEntry(caller, ActionAPIKeyUpdated, id))
+	})
+	return changed, err
 }
 
 // RevokeAPIKey ends a key at once. Revoking a revoked one changes nothing.
@@ -172,8 +188,6 @@ func (v *Vault) RevokeAPIKey(ctx context.Context, caller Caller, id string) erro
 		if err != nil || !revoked {
 			return err
 		}
-		e := v.entry(caller, ActionAPIKeyRevoked)
-		e.Reason = id
-		return tx.InsertAudit(ctx, e)
+		return tx.InsertAudit(ctx, v.apiKeyEntry(caller, ActionAPIKeyRevoked, id))
 	})
 }

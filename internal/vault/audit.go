@@ -18,6 +18,7 @@ const (
 	ActionKeysetChanged       Action = "environment.keyset_changed"
 	ActionAPIKeyCreated       Action = "api_key.created"
 	ActionAPIKeyUpdated       Action = "api_key.updated"
+	ActionAPIKeyRotated       Action = "api_key.rotated"
 	ActionAPIKeyRevoked       Action = "api_key.revoked"
 	ActionIntegrationCreated  Action = "integration.created"
 	ActionIntegrationUpdated  Action = "integration.updated"

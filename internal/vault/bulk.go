@@ -153,7 +153,7 @@ func (v *Vault) PreviewBulkRevocation(ctx context.Context, caller Caller, t Bulk
 }
 
 func (v *Vault) bulkPreview(ctx context.Context, caller Caller, t BulkTarget) (BulkPreview, error) {
-	t.Filter = v.ResolveFilter(t.Filter)
+	t.Filter = v.ResolveFilter(caller, t.Filter)
 	groups, err := v.store.CountRevocable(ctx, caller.EnvironmentID, t, MaxBulkCount+1)
 	if err != nil {
 		return BulkPreview{}, err
@@ -204,15 +204,18 @@ func (v *Vault) StartBulkRevocation(ctx context.Context, caller Caller, n NewBul
 		ID: id, EnvironmentID: caller.EnvironmentID, ActorKind: caller.Kind, ActorID: caller.ID, CreatedAt: v.now(), WorkedAt: v.now(),
 		Status: BulkGathering, UpTo: newID("con"),
 	}
-	ids := slices.Compact(slices.Sorted(slices.Values(n.IDs)))
-	if len(ids) > 0 {
+	ids, err := v.reachedIDs(ctx, caller, slices.Compact(slices.Sorted(slices.Values(n.IDs))))
+	if err != nil {
+		return BulkRevocation{}, err
+	}
+	if len(n.IDs) > 0 {
 		b.Status, b.Gathered, b.Total = BulkRunning, true, int64(len(ids))
 	} else {
-		f := v.ResolveFilter(n.Filter)
+		f := v.ResolveFilter(caller, n.Filter)
 		f.Page = Page{}
 		b.Filter = &f
 	}
-	err := v.store.Update(ctx, func(tx Tx) error {
+	err = v.store.Update(ctx, func(tx Tx) error {
 		if err := tx.InsertBulkRevocation(ctx, b); err != nil {
 			return err
 		}
@@ -258,9 +261,9 @@ func (v *Vault) BulkRevocation(ctx context.Context, caller Caller, id string) (B
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return BulkRevocation{}, err
 	}
-	b, err := v.store.BulkRevocation(ctx, caller.EnvironmentID, id)
+	b, err := reachedBulk(caller)(v.store.BulkRevocation(ctx, caller.EnvironmentID, id))
 	if err != nil {
-		return BulkRevocation{}, missing(err, "bulk revocation")
+		return BulkRevocation{}, err
 	}
 	return *b, nil
 }
@@ -294,7 +297,11 @@ func (v *Vault) BulkRevocations(ctx context.Context, caller Caller, page Page) (
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return nil, err
 	}
-	return v.store.BulkRevocations(ctx, caller.EnvironmentID, page)
+	actor := ""
+	if len(caller.Integrations) > 0 {
+		actor = caller.ID
+	}
+	return v.store.BulkRevocations(ctx, caller.EnvironmentID, actor, page)
 }
 
 // BulkItems lists what became of the connections of a bulk revocation, the
@@ -310,6 +317,9 @@ func (v *Vault) BulkItems(ctx context.Context, caller Caller, id string, f BulkI
 // connection, "" where it was none.
 func (v *Vault) BulkRevocationOf(ctx context.Context, caller Caller, connectionID string) (string, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, connectionID); err != nil {
+		return "", err
+	}
+	if _, err := v.connection(ctx, v.store, caller, connectionID); err != nil {
 		return "", err
 	}
 	id, err := v.store.BulkRevocationOf(ctx, caller.EnvironmentID, connectionID)
@@ -359,9 +369,9 @@ func (v *Vault) turnBulk(ctx context.Context, caller Caller, id string, action A
 		return BulkRevocation{}, err
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
-		locked, err := tx.LockBulkRevocation(ctx, caller.EnvironmentID, id)
+		locked, err := reachedBulk(caller)(tx.LockBulkRevocation(ctx, caller.EnvironmentID, id))
 		if err != nil {
-			return missing(err, "bulk revocation")
+			return err
 		}
 		changed, err := turn(locked)
 		if b = *locked; err != nil || !changed {

@@ -62,41 +62,25 @@ type Caller struct {
 	ID            string
 	EnvironmentID string
 	Scopes        []Scope
+	// Integrations are the keys of those that an API key is limited to; empty is
+	// no limit. See [Caller.Reaches].
+	Integrations []string
 	// AuthenticatedAt is when an admin last proved who they are; zero for all
 	// other callers.
 	AuthenticatedAt time.Time
 }
 
 // May reports whether the caller has the scope. The system may do everything
-// in its environment; an end user nothing but what their session is for.
+// in its environment; an end user nothing but what their session is for. Who is
+// limited to integrations has no scope that reaches past them, see [Scope.Whole].
 func (c Caller) May(s Scope) bool {
+	if len(c.Integrations) > 0 && s.Whole() {
+		return false
+	}
 	return c.Kind == CallerSystem || slices.Contains(c.Scopes, s)
 }
 
 // System is a part of the broker acting by itself in one environment.
 func System(name, environmentID string) Caller {
 	return Caller{Kind: CallerSystem, ID: name, EnvironmentID: environmentID}
-}
-
-// APIKey is a backend's key without the key: only its hash is kept.
-type APIKey struct {
-	ID            string
-	EnvironmentID string
-	Name          string
-	// Prefix is the start of the key, for people to recognise it by.
-	Prefix    string
-	Hash      []byte
-	Scopes    []Scope
-	ExpiresAt time.Time
-	RevokedAt time.Time
-	CreatedAt time.Time
-	// LastUsedAt is coarse: written in batches.
-	LastUsedAt time.Time
-}
-
-// NewAPIKey is what somebody asks for. A zero ExpiresAt never expires.
-type NewAPIKey struct {
-	Name      string
-	Scopes    []Scope
-	ExpiresAt time.Time
 }

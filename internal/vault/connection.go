@@ -108,8 +108,11 @@ type ConnectionFilter struct {
 	Failing bool
 	// At is the moment from which LastRead and Expires count; the vault's clock
 	// where it is zero. Whoever pages, or means the same set later, keeps it.
-	At   time.Time
-	Page Page
+	At time.Time
+	// Within are keys of integrations that the caller is limited to; the vault
+	// fills it in.
+	Within []string
+	Page   Page
 }
 
 // all reports whether the filter narrows nothing. It looks at every member, so

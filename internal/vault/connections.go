@@ -16,9 +16,9 @@ func (v *Vault) Connection(ctx context.Context, caller Caller, id string) (Conne
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, id); err != nil {
 		return Connection{}, err
 	}
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, missing(err, "connection")
+		return Connection{}, err
 	}
 	return row.Connection, nil
 }
@@ -29,7 +29,7 @@ func (v *Vault) Connections(ctx context.Context, caller Caller, f ConnectionFilt
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return nil, err
 	}
-	return v.store.Connections(ctx, caller.EnvironmentID, v.ResolveFilter(f))
+	return v.store.Connections(ctx, caller.EnvironmentID, v.ResolveFilter(caller, f))
 }
 
 // CountConnections counts what a filter matches, up to most; 0 counts to the
@@ -38,13 +38,15 @@ func (v *Vault) CountConnections(ctx context.Context, caller Caller, f Connectio
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
 		return 0, err
 	}
-	return v.store.CountConnections(ctx, caller.EnvironmentID, v.ResolveFilter(f), most)
+	return v.store.CountConnections(ctx, caller.EnvironmentID, v.ResolveFilter(caller, f), most)
 }
 
-// ResolveFilter says in a filter's own members what its query says of tags, and
-// from when its spans count. A store takes none but resolved ones.
-func (v *Vault) ResolveFilter(f ConnectionFilter) ConnectionFilter {
+// ResolveFilter says in a filter's own members what its query says of tags, from
+// when its spans count, and what the caller is limited to. A store takes none
+// but resolved ones.
+func (v *Vault) ResolveFilter(caller Caller, f ConnectionFilter) ConnectionFilter {
 	f = f.tagged()
+	f.Within = caller.Integrations
 	if f.At.IsZero() {
 		f.At = v.now()
 	}
@@ -71,9 +73,9 @@ func (v *Vault) PatchConnection(ctx context.Context, caller Caller, id string, p
 	}
 	var c Connection
 	err := v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
+		row, err := v.lockConnection(ctx, tx, caller, id)
 		if err != nil {
-			return missing(err, "connection")
+			return err
 		}
 		if err := tx.UpdateConnection(ctx, row.ID, p, v.now()); err != nil {
 			return err

@@ -21,7 +21,7 @@ func (v *Vault) Events(ctx context.Context, caller Caller, after int64, limit in
 	if _, err := v.store.NumberEvents(ctx, numberBatch); err != nil {
 		return nil, fmt.Errorf("numbering events: %w", err)
 	}
-	return v.store.Events(ctx, caller.EnvironmentID, after, limit)
+	return v.store.Events(ctx, caller.EnvironmentID, caller.Integrations, after, limit)
 }
 
 // numberEvents gives positions to all events that wait for one.

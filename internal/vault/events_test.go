@@ -358,7 +358,7 @@ func TestEventsAreNumberedAndForgotten(t *testing.T) {
 			}))
 		}
 		positions := func() []int64 {
-			list, err := s.Events(t.Context(), b.caller.EnvironmentID, 0, 1<<20)
+			list, err := s.Events(t.Context(), b.caller.EnvironmentID, nil, 0, 1<<20)
 			must(t, err)
 			at := make([]int64, len(list))
 			for i, e := range list {
@@ -398,7 +398,7 @@ func TestRunNumbersEvents(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		list, err := s.Events(t.Context(), b.caller.EnvironmentID, 0, 10)
+		list, err := s.Events(t.Context(), b.caller.EnvironmentID, nil, 0, 10)
 		must(t, err)
 		if len(list) == 1 {
 			break

@@ -86,16 +86,16 @@ type Stored struct {
 	strict     bool
 }
 
-// LookupHeaders authenticates the key, finds the connection and decides, in
+// LookupHeaders authenticates the bearer, finds the connection and decides, in
 // one round trip to the database. What it answers with can be opened by
 // [Vault.OpenHeaders] for as long as nobody has asked the database again: a
 // revoke in between is seen by the next lookup. Beside an error it has the
 // caller, if that is known.
-func (v *Vault) LookupHeaders(ctx context.Context, key Secret, id string) (Stored, error) {
-	if key.IsZero() {
+func (v *Vault) LookupHeaders(ctx context.Context, b Bearer, id string) (Stored, error) {
+	if b.Key.IsZero() {
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
-	hash := HashToken(key)
+	hash := HashToken(b.Key)
 	row, err := v.store.LookupHeaders(ctx, hash, id)
 	if err != nil {
 		return Stored{}, fmt.Errorf("reading key and connection: %w", err)
@@ -103,11 +103,16 @@ func (v *Vault) LookupHeaders(ctx context.Context, key Secret, id string) (Store
 	if row == nil || !sameHash(row.KeyHash, hash) || row.KeyRevoked || !row.KeyExpiresAt.IsZero() && !v.now().Before(row.KeyExpiresAt) {
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
-	s := Stored{Caller: Caller{Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes}}
+	s := Stored{Caller: Caller{
+		Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes, Integrations: row.KeyIntegrations,
+	}}
+	if err := v.admit(s.Caller, row.KeyAddresses, b.From); err != nil {
+		return Stored{}, err
+	}
 	if err := v.allow(ctx, s.Caller, ScopeCredentialsRead, id); err != nil {
 		return s, err
 	}
-	if row.Status == "" {
+	if row.Status == "" || !s.Caller.Reaches(row.Integration) {
 		return s, fault.New(fault.NotFound, "There is no such connection.")
 	}
 	if err := servable(id, row.Status, row.StatusReason); err != nil {
@@ -149,9 +154,9 @@ func (v *Vault) OpenCredential(ctx context.Context, caller Caller, id string, wi
 	if err := v.allow(ctx, caller, ScopeCredentialsReadRaw, id); err != nil {
 		return Connection{}, nil, err
 	}
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, nil, missing(err, "connection")
+		return Connection{}, nil, err
 	}
 	if err := servable(row.ID, row.Status, row.StatusReason); err != nil {
 		return Connection{}, nil, err

@@ -115,7 +115,7 @@ func (b *bench) key(t *testing.T, environmentID string) vault.Caller {
 	t.Helper()
 	_, key, err := b.CreateAPIKey(t.Context(), vault.System("test", environmentID), vault.NewAPIKey{Name: "test", Scopes: vault.AllScopes()})
 	must(t, err)
-	caller, err := b.Authenticate(t.Context(), key)
+	caller, err := b.Authenticate(t.Context(), vault.Bearer{Key: key})
 	must(t, err)
 	return caller
 }

@@ -18,6 +18,9 @@ func (v *Vault) CreateIntegration(ctx context.Context, caller Caller, in Integra
 	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
 		return Integration{}, err
 	}
+	if !caller.Reaches(in.Key) {
+		return Integration{}, fault.InvalidField("/key", "Your own key is limited to other integrations.")
+	}
 	in.ID, in.EnvironmentID = newID("int"), caller.EnvironmentID
 	in.CreatedAt = v.now()
 	in.UpdatedAt = in.CreatedAt
@@ -88,6 +91,9 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
 		return Integration{}, err
 	}
+	if !caller.Reaches(key) {
+		return Integration{}, fault.New(fault.NotFound, noIntegration)
+	}
 	var changed IntegrationRow
 	err := v.store.Update(ctx, func(tx Tx) error {
 		row, err := tx.LockIntegration(ctx, caller.EnvironmentID, key)
@@ -155,9 +161,9 @@ func (v *Vault) Integration(ctx context.Context, caller Caller, key string) (Int
 	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
 		return Integration{}, err
 	}
-	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	row, err := v.integration(ctx, caller, key)
 	if err != nil {
-		return Integration{}, missing(err, "integration")
+		return Integration{}, err
 	}
 	return row.Integration, nil
 }
@@ -179,7 +185,7 @@ func (v *Vault) Integrations(ctx context.Context, caller Caller, page Page) ([]I
 	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
 		return nil, err
 	}
-	return v.store.Integrations(ctx, caller.EnvironmentID, page)
+	return v.store.Integrations(ctx, caller.EnvironmentID, caller.Integrations, page)
 }
 
 // DeleteIntegration removes an integration. With connections that are not
@@ -188,9 +194,9 @@ func (v *Vault) DeleteIntegration(ctx context.Context, caller Caller, key string
 	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
 		return err
 	}
-	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	row, err := v.integration(ctx, caller, key)
 	if err != nil {
-		return missing(err, "integration")
+		return err
 	}
 	if revoke {
 		if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
@@ -234,6 +240,9 @@ func (v *Vault) OpenIntegration(ctx context.Context, caller Caller, id string) (
 	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
 	if err != nil {
 		return Integration{}, missing(err, "integration")
+	}
+	if !caller.Reaches(row.Key) {
+		return Integration{}, fault.New(fault.NotFound, noIntegration)
 	}
 	return v.openSecret(ctx, row)
 }

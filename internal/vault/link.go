@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -289,9 +288,9 @@ func (v *Vault) PrepareImport(ctx context.Context, caller Caller, key string, n 
 		return Integration{}, err
 	}
 	fields := n.faults()
-	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
-	if errors.Is(err, ErrNotFound) {
-		fields = append(fields, fault.Field{Pointer: "/integration", Detail: "There is no such integration."})
+	row, err := v.integration(ctx, caller, key)
+	if fault.Is(err, fault.NotFound) {
+		fields = append(fields, fault.Field{Pointer: "/integration", Detail: noIntegration})
 	} else if err != nil {
 		return Integration{}, fmt.Errorf("reading integration: %w", err)
 	}
@@ -317,6 +316,9 @@ func (v *Vault) ImportConnection(ctx context.Context, caller Caller, n NewImport
 	}
 	if fields := n.faults(); fields != nil {
 		return Connection{}, fault.InvalidFields(fields...)
+	}
+	if !caller.Reaches(n.Integration.Key) {
+		return Connection{}, fault.New(fault.NotFound, noIntegration)
 	}
 	row, err := v.newConnection(ctx, n.Integration, n.Method, n.EndUser, n.Tags, StatusActive, &n.Grant)
 	if err != nil {

@@ -51,7 +51,7 @@ func TestPendingUntilRedeemed(t *testing.T) {
 		if c := b.connection(t, id); c.Status != vault.StatusPending {
 			t.Fatalf("status %s", c.Status)
 		}
-		_, err := b.LookupHeaders(t.Context(), key, id)
+		_, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, id)
 		wantKind(t, err, fault.Conflict)
 		_, _, err = b.OpenCredential(t.Context(), b.caller, id, true)
 		wantKind(t, err, fault.Conflict)
@@ -64,7 +64,7 @@ func TestPendingUntilRedeemed(t *testing.T) {
 		if c.ID != id || c.Status != vault.StatusActive {
 			t.Errorf("redeemed: %+v", c)
 		}
-		_, err = b.LookupHeaders(t.Context(), key, id)
+		_, err = b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, id)
 		must(t, err)
 		_, err = b.Redeem(t.Context(), b.caller, s.ID, l.Result, ada.ID)
 		wantKind(t, err, fault.Conflict) // once
@@ -147,7 +147,7 @@ func TestReconnectInPlace(t *testing.T) {
 
 func headers(t *testing.T, b *bench, key vault.Secret, id string) string {
 	t.Helper()
-	s, err := b.LookupHeaders(t.Context(), key, id)
+	s, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, id)
 	must(t, err)
 	a, err := b.OpenHeaders(t.Context(), s)
 	must(t, err)

@@ -154,7 +154,7 @@ func TestDisconnect(t *testing.T) {
 		if told := b.heard(); !slices.Equal(told, []string{"rt-1"}) {
 			t.Errorf("the provider was told of %q", told)
 		}
-		stored, err := b.LookupHeaders(t.Context(), b.secretKey(t), c.ID)
+		stored, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: b.secretKey(t)}, c.ID)
 		if err == nil {
 			_, err = b.OpenHeaders(t.Context(), stored)
 		}

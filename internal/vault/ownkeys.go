@@ -21,20 +21,6 @@ func CheckOwnKey(key Secret) error {
 	return nil
 }
 
-// CheckAPIKey says what is wrong with a key that is asked for, all of it at once
-// as a [*fault.Error], or nil. An expiry in the past is wrong for a key that is
-// to be made, and only history for one that is there.
-func (v *Vault) CheckAPIKey(caller Caller, n NewAPIKey, there bool) error {
-	fields := checkAPIKey(caller, n)
-	if !there && !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(v.now()) {
-		fields = append(fields, expiryPast())
-	}
-	if fields != nil {
-		return fault.InvalidFields(fields...)
-	}
-	return nil
-}
-
 // FindAPIKey answers the key of the caller's environment whose secret this is,
 // revoked and expired ones too: [fault.NotFound] where there is none, and a
 // [fault.Conflict] where another environment has it.
@@ -58,7 +44,10 @@ func (v *Vault) AddAPIKey(ctx context.Context, caller Caller, n NewAPIKey, key S
 	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
 		return APIKey{}, err
 	}
-	if err := v.CheckAPIKey(caller, n, false); err != nil {
+	if err := v.RequireFresh(caller); err != nil {
+		return APIKey{}, err
+	}
+	if err := v.checkNewAPIKey(ctx, caller, n); err != nil {
 		return APIKey{}, err
 	}
 	if err := CheckOwnKey(key); err != nil {
@@ -69,32 +58,4 @@ func (v *Vault) AddAPIKey(ctx context.Context, caller Caller, n NewAPIKey, key S
 		return APIKey{}, fault.New(fault.Conflict, "This API key exists already.")
 	}
 	return k, err
-}
-
-// ChangeAPIKey gives a key another name, other scopes and another end; who holds
-// it goes on. A revoked one stays as it was: a conflict.
-func (v *Vault) ChangeAPIKey(ctx context.Context, caller Caller, id string, n NewAPIKey) error {
-	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
-		return err
-	}
-	if err := v.CheckAPIKey(caller, n, true); err != nil {
-		return err
-	}
-	return v.store.Update(ctx, func(tx Tx) error {
-		k, err := tx.APIKey(ctx, caller.EnvironmentID, id)
-		if err != nil {
-			return missing(err, "API key")
-		}
-		k.Name, k.Scopes, k.ExpiresAt = n.Name, n.Scopes, n.expiry()
-		changed, err := tx.UpdateAPIKey(ctx, *k)
-		if err != nil {
-			return err
-		}
-		if !changed {
-			return fault.New(fault.Conflict, "This API key was revoked.")
-		}
-		e := v.entry(caller, ActionAPIKeyUpdated)
-		e.Reason = id
-		return tx.InsertAudit(ctx, e)
-	})
 }

@@ -27,7 +27,7 @@ func TestStrictReads(t *testing.T) {
 		system := vault.System("test", b.caller.EnvironmentID)
 		other := b.replica(t)
 		read := func(v *vault.Vault) error {
-			s, err := v.LookupHeaders(t.Context(), key, c.ID)
+			s, err := v.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,7 @@ func TestStrictReadsThatCannotBeRecorded(t *testing.T) {
 			must(t, err)
 		}
 		rename("audit_entries", "hidden")
-		s, err := b.LookupHeaders(t.Context(), key, c.ID)
+		s, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 		must(t, err)
 		_, err = b.OpenHeaders(t.Context(), s)
 		wantKind(t, err, fault.Unavailable)

@@ -22,8 +22,8 @@ func (v *Vault) Redeem(ctx context.Context, caller Caller, sessionID string, res
 	err := v.store.Update(ctx, func(tx Tx) error {
 		victim = ""
 		// In this environment first: LockSession knows none.
-		if _, err := tx.Session(ctx, caller.EnvironmentID, sessionID); err != nil {
-			return missing(err, "connect session")
+		if _, err := v.session(ctx, tx, caller, sessionID); err != nil {
+			return err
 		}
 		row, err := tx.LockSession(ctx, sessionID)
 		if err != nil {

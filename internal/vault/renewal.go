@@ -184,9 +184,9 @@ func (v *Vault) CondemnRenewal(ctx context.Context, caller Caller, r *Renewal, r
 // RenewalState answers a connection and its lease to whoever waits for the
 // holder to be done.
 func (v *Vault) RenewalState(ctx context.Context, caller Caller, id string) (Connection, Lease, error) {
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, Lease{}, missing(err, "connection")
+		return Connection{}, Lease{}, err
 	}
 	return row.Connection, row.Lease, nil
 }
@@ -202,9 +202,9 @@ func (v *Vault) Condemn(ctx context.Context, caller Caller, c Connection, reason
 func (v *Vault) condemn(ctx context.Context, caller Caller, c Connection, epoch int64, reason string) (bool, error) {
 	var condemned bool
 	err := v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.LockConnection(ctx, caller.EnvironmentID, c.ID)
+		row, err := v.lockConnection(ctx, tx, caller, c.ID)
 		if err != nil {
-			return missing(err, "connection")
+			return err
 		}
 		condemned = row.Status == StatusActive && row.Generation == c.Generation && (epoch == 0 || row.Lease.Epoch == epoch)
 		if !condemned {
@@ -228,9 +228,9 @@ func (v *Vault) condemn(ctx context.Context, caller Caller, c Connection, epoch 
 // OpenForCall answers a connection's integration and credential for a call to
 // the provider that spends nothing, such as a verification.
 func (v *Vault) OpenForCall(ctx context.Context, caller Caller, id string) (Connection, Integration, Credential, error) {
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, Integration{}, nil, missing(err, "connection")
+		return Connection{}, Integration{}, nil, err
 	}
 	if err := servable(row.ID, row.Status, row.StatusReason); err != nil {
 		return Connection{}, Integration{}, nil, err
@@ -312,9 +312,9 @@ func (v *Vault) AllowRefresh(ctx context.Context, caller Caller, id string) (Con
 	if err := v.allow(ctx, caller, scope, id); err != nil {
 		return Connection{}, err
 	}
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, missing(err, "connection")
+		return Connection{}, err
 	}
 	return row.Connection, servable(row.ID, row.Status, row.StatusReason)
 }

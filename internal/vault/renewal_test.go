@@ -318,7 +318,7 @@ func TestCondemnOnlyTheGenerationThatFailed(t *testing.T) {
 		if !condemned || c.Status != vault.StatusReconnectRequired || c.StatusReason != vault.ReasonInvalidGrant {
 			t.Errorf("%t, %+v", condemned, c)
 		}
-		_, err = b.LookupHeaders(t.Context(), b.secretKey(t), c.ID)
+		_, err = b.LookupHeaders(t.Context(), vault.Bearer{Key: b.secretKey(t)}, c.ID)
 		wantKind(t, err, fault.ReconnectRequired)
 	})
 }
@@ -335,7 +335,7 @@ func TestRevoke(t *testing.T) {
 		if diff := cmp.Diff([]string{"planted-refresh-token"}, b.heard()); diff != "" {
 			t.Error(diff)
 		}
-		_, err = b.LookupHeaders(t.Context(), key, c.ID)
+		_, err = b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 		wantKind(t, err, fault.Revoked)
 		_, err = b.Revoke(t.Context(), b.caller, c.ID)
 		wantKind(t, err, fault.Revoked)

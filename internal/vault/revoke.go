@@ -53,9 +53,9 @@ type marking struct {
 // leaves. What the provider has to be told is in the outbox by then.
 func (v *Vault) mark(ctx context.Context, caller Caller, id string, m marking) (at time.Time, due notice, err error) {
 	err = v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
+		row, err := v.lockConnection(ctx, tx, caller, id)
 		if err != nil {
-			return missing(err, "connection")
+			return err
 		}
 		if row.Status == StatusRevoked {
 			return revokedFault()
@@ -150,9 +150,9 @@ func (v *Vault) DeleteConnection(ctx context.Context, caller Caller, id string) 
 		}
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
-		row, err := tx.LockConnection(ctx, caller.EnvironmentID, id)
+		row, err := v.lockConnection(ctx, tx, caller, id)
 		if err != nil {
-			return missing(err, "connection")
+			return err
 		}
 		if receipt.RevokedAt.IsZero() {
 			receipt.RevokedAt = row.UpdatedAt

@@ -36,7 +36,7 @@ func (v *Vault) CreateSession(ctx context.Context, caller Caller, n NewSession) 
 		CreatedAt:          v.now(),
 	}
 	fields := v.completeSession(&s, n.TTL)
-	offered, err := v.offeredTo(ctx, &s)
+	offered, err := v.offeredTo(ctx, caller, &s)
 	if err != nil {
 		return ConnectSession{}, Secret{}, err
 	}
@@ -90,14 +90,14 @@ func (v *Vault) completeSession(s *ConnectSession, ttl time.Duration) []fault.Fi
 }
 
 // offeredTo fills in what the session offers: what was asked for, the
-// integration of the connection to mend, or all there are. To manage, all there
-// are need not be named.
-func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field, error) {
+// integration of the connection to mend, or all that the caller reaches. To
+// manage, all there are need not be named.
+func (v *Vault) offeredTo(ctx context.Context, caller Caller, s *ConnectSession) ([]fault.Field, error) {
 	if s.Reconnect && s.Kind == SessionConnect {
-		row, err := v.store.Connection(ctx, s.EnvironmentID, s.ConnectionID)
+		row, err := v.connection(ctx, v.store, caller, s.ConnectionID)
 		switch {
 		case err != nil:
-			return nil, missing(err, "connection")
+			return nil, err
 		case row.Status == StatusRevoked:
 			return nil, revokedFault()
 		case row.EndUser.ID != s.EndUser.ID:
@@ -118,8 +118,8 @@ func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field
 				continue
 			}
 			seen[key] = true
-			if _, err := v.store.IntegrationByKey(ctx, s.EnvironmentID, key); fault.Is(missing(err, ""), fault.NotFound) {
-				fields = append(fields, fault.Field{Pointer: pointer, Detail: "There is no such integration."})
+			if _, err := v.integration(ctx, caller, key); fault.Is(err, fault.NotFound) {
+				fields = append(fields, fault.Field{Pointer: pointer, Detail: noIntegration})
 			} else if err != nil {
 				return nil, fmt.Errorf("reading integration: %w", err)
 			}
@@ -127,9 +127,10 @@ func (v *Vault) offeredTo(ctx context.Context, s *ConnectSession) ([]fault.Field
 		return fields, nil
 	}
 	if s.Kind == SessionManage {
+		s.Integrations = caller.Integrations
 		return nil, nil
 	}
-	all, err := v.store.Integrations(ctx, s.EnvironmentID, Page{Limit: 200})
+	all, err := v.store.Integrations(ctx, s.EnvironmentID, caller.Integrations, Page{Limit: 200})
 	if err != nil {
 		return nil, fmt.Errorf("listing integrations: %w", err)
 	}
@@ -163,9 +164,9 @@ func (v *Vault) Session(ctx context.Context, caller Caller, id string) (ConnectS
 	if err := v.allow(ctx, caller, ScopeConnectWrite, ""); err != nil {
 		return ConnectSession{}, err
 	}
-	row, err := v.store.Session(ctx, caller.EnvironmentID, id)
+	row, err := v.session(ctx, v.store, caller, id)
 	if err != nil {
-		return ConnectSession{}, missing(err, "connect session")
+		return ConnectSession{}, err
 	}
 	return v.seen(row), nil
 }

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -34,9 +35,12 @@ type HeadersRow struct {
 	KeyID         string
 	EnvironmentID string
 	KeyHash       []byte
-	Scopes        []Scope   // shared; not to be changed
-	KeyExpiresAt  time.Time // zero: never
-	KeyRevoked    bool
+	// Scopes, KeyIntegrations and KeyAddresses are shared; not to be changed.
+	Scopes          []Scope
+	KeyIntegrations []string       // empty: no limit
+	KeyAddresses    []netip.Prefix // empty: no limit
+	KeyExpiresAt    time.Time      // zero: never
+	KeyRevoked      bool
 	// StrictReads is the environment's.
 	StrictReads bool
 	// Status is empty where the environment has no such connection; nothing below
@@ -47,6 +51,8 @@ type HeadersRow struct {
 	ExpiresAt    time.Time
 	Renewable    bool
 	Answer       []byte // sealed; nil once revoked
+	// Integration is the key of the connection's, where KeyIntegrations are set.
+	Integration string
 }
 
 // Lease is the right to refresh one connection, held by one process for a
@@ -166,17 +172,14 @@ type Reader interface {
 	EnvironmentByName(ctx context.Context, name string) (*Environment, error)
 	Environments(ctx context.Context) ([]Environment, error)
 
-	// APIKeyByHash finds the key in any environment, revoked and expired ones too.
-	APIKeyByHash(ctx context.Context, hash []byte) (*APIKey, error)
-	// APIKey finds a key by id, revoked and expired ones too.
-	APIKey(ctx context.Context, environmentID, id string) (*APIKey, error)
-	APIKeys(ctx context.Context, environmentID string, page Page) ([]APIKey, error)
+	apiKeyReader
 
 	Integration(ctx context.Context, environmentID, id string) (*IntegrationRow, error)
 	IntegrationByKey(ctx context.Context, environmentID, key string) (*IntegrationRow, error)
 	// IntegrationByID is for the callback, whose path is all there is.
 	IntegrationByID(ctx context.Context, id string) (*IntegrationRow, error)
-	Integrations(ctx context.Context, environmentID string, page Page) ([]Integration, error)
+	// Integrations lists them, those with one of the keys where there are keys.
+	Integrations(ctx context.Context, environmentID string, keys []string, page Page) ([]Integration, error)
 
 	Session(ctx context.Context, environmentID, id string) (*SessionRow, error)
 	// SessionByID and SessionByToken are for browsers, which know no environment.
@@ -201,8 +204,9 @@ type Reader interface {
 	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
 
 	// Events lists up to limit of those that have a position, oldest first, from
-	// the one after the given position on.
-	Events(ctx context.Context, environmentID string, after int64, limit int) ([]Event, error)
+	// the one after the given position on; those of integrations with one of the
+	// keys where there are keys.
+	Events(ctx context.Context, environmentID string, keys []string, after int64, limit int) ([]Event, error)
 }
 
 // Tx writes, in one transaction. Methods that say "reports whether" are
@@ -222,12 +226,7 @@ type Tx interface {
 	// SetEnvironmentKeyset replaces old by keyset and reports whether old was there.
 	SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error)
 
-	InsertAPIKey(ctx context.Context, k APIKey) error
-	// UpdateAPIKey writes name, scopes and expiry and reports whether there is such
-	// a key that is not revoked.
-	UpdateAPIKey(ctx context.Context, k APIKey) (bool, error)
-	// RevokeAPIKey reports whether there was a live one.
-	RevokeAPIKey(ctx context.Context, environmentID, id string, at time.Time) (bool, error)
+	apiKeyTx
 
 	InsertIntegration(ctx context.Context, i IntegrationRow) error
 	// LockIntegration reads the row and keeps others from changing it until the

@@ -8,8 +8,9 @@ import (
 // bulkReader is what a [Reader] can say about bulk revocations.
 type bulkReader interface {
 	BulkRevocation(ctx context.Context, environmentID, id string) (*BulkRevocation, error)
-	// BulkRevocations lists them newest first.
-	BulkRevocations(ctx context.Context, environmentID string, page Page) ([]BulkRevocation, error)
+	// BulkRevocations lists them, newest first; those of one actor where actorID is
+	// not empty.
+	BulkRevocations(ctx context.Context, environmentID, actorID string, page Page) ([]BulkRevocation, error)
 	// BulkItems lists the items of one, those with the highest connection id first.
 	BulkItems(ctx context.Context, id string, f BulkItemFilter) ([]BulkItem, error)
 	// BulkRevocationOf answers the id of the one that revoked a connection.

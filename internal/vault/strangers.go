@@ -20,7 +20,8 @@ type strangers struct {
 	by map[strangerKey]*strangerCount
 }
 
-type strangerKey struct{ integration, reason string }
+// strangerKey is an integration, or an API key, and what was wrong.
+type strangerKey struct{ integration, apiKey, reason string }
 
 type strangerCount struct {
 	minute  int64
@@ -35,22 +36,38 @@ func newStrangers() *strangers { return &strangers{by: map[strangerKey]*stranger
 func (s *strangers) mayWrite(e AuditEntry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := strangerKey{e.IntegrationID, e.Reason}
+	c := s.count(strangerKey{integration: e.IntegrationID, reason: e.Reason}, e.At)
+	if c.written < strangersAMinute {
+		c.written++
+		return true
+	}
+	c.add(e)
+	return false
+}
+
+// gather takes an entry about a known API key, none of which is written by
+// itself. There are as many keys of the map as API keys.
+func (s *strangers) gather(e AuditEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(strangerKey{apiKey: e.ActorID, reason: e.Reason}, e.At).add(e)
+}
+
+func (s *strangers) count(key strangerKey, at time.Time) *strangerCount {
 	c := s.by[key]
 	if c == nil {
 		c = &strangerCount{}
 		s.by[key] = c
 	}
-	if minute := e.At.Truncate(time.Minute).Unix(); c.minute != minute {
+	if minute := at.Truncate(time.Minute).Unix(); c.minute != minute {
 		c.minute, c.written = minute, 0
 	}
-	if c.written < strangersAMinute {
-		c.written++
-		return true
-	}
+	return c
+}
+
+func (c *strangerCount) add(e AuditEntry) {
 	e.Count += c.rest.Count
 	c.rest = e
-	return false
 }
 
 // take hands out what was gathered in minutes before now's.

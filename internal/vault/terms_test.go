@@ -49,7 +49,7 @@ func TestResolveFilter(t *testing.T) {
 		{"tag:a=b=c tag:=x tag:y", nil, map[string]string{"a": "b=c"}, []string{"tag:=x", "tag:y"}},
 		{"a b c d e f g h i j", nil, map[string]string{}, []string{"a", "b", "c", "d", "e", "f", "g", "h"}},
 	} {
-		f := w.ResolveFilter(vault.ConnectionFilter{Query: tt.query, Tags: tt.tags})
+		f := w.ResolveFilter(vault.Caller{}, vault.ConnectionFilter{Query: tt.query, Tags: tt.tags})
 		if diff := cmp.Diff(tt.want, f.Tags); diff != "" {
 			t.Errorf("%q: tags (-want +got)\n%s", tt.query, diff)
 		}

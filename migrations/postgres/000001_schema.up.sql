@@ -92,20 +92,27 @@ CREATE TABLE api_keys (
     prefix         text COLLATE "C" NOT NULL,
     hash           bytea  NOT NULL,
     scopes         text COLLATE "C" NOT NULL, -- words separated by spaces: the hot path reads them
+    integrations   text COLLATE "C" NOT NULL DEFAULT '', -- keys, as words; empty is no limit
+    addresses      text COLLATE "C" NOT NULL DEFAULT '', -- CIDRs, as words; empty is no limit
+    replaces_id    text COLLATE "C", -- the key that this one was made to take over from
     expires_at     bigint,
     revoked_at     bigint,
     last_used_at   bigint,
     created_at     bigint NOT NULL,
     CONSTRAINT api_keys_pkey            PRIMARY KEY (id),
     CONSTRAINT api_keys_hash_key        UNIQUE (hash),
+    CONSTRAINT api_keys_environment_id_key UNIQUE (environment_id, id), -- what foreign keys point at, and lists go along
     CONSTRAINT api_keys_environment_id  FOREIGN KEY (environment_id) REFERENCES environments (id),
+    CONSTRAINT api_keys_replaces_id     FOREIGN KEY (environment_id, replaces_id) REFERENCES api_keys (environment_id, id),
     CONSTRAINT api_keys_id_length       CHECK (length(id) BETWEEN 1 AND 64),
     CONSTRAINT api_keys_name_length     CHECK (length(name) <= 256),
     CONSTRAINT api_keys_prefix_length   CHECK (length(prefix) <= 32),
     CONSTRAINT api_keys_hash_is_sha256  CHECK (length(hash) = 32),
-    CONSTRAINT api_keys_scopes_length   CHECK (length(scopes) <= 2048)
+    CONSTRAINT api_keys_scopes_length   CHECK (length(scopes) <= 2048),
+    CONSTRAINT api_keys_limits_length   CHECK (length(integrations) <= 8192 AND length(addresses) <= 8192),
+    CONSTRAINT api_keys_replaces_another CHECK (replaces_id <> id)
 ) WITH (fillfactor = 80);
-CREATE INDEX api_keys_list ON api_keys (environment_id, id);
+CREATE INDEX api_keys_by_replaces ON api_keys (environment_id, replaces_id) WHERE replaces_id IS NOT NULL;
 
 CREATE TABLE integrations (
     id             text COLLATE "C" NOT NULL,
@@ -115,6 +122,8 @@ CREATE TABLE integrations (
     title          text COLLATE "C" NOT NULL,
     client_id      text COLLATE "C" NOT NULL,
     client_secret  bytea, -- sealed
+    previous_client_secret       bytea,  -- sealed; the one before, for as long as both are tried
+    previous_client_secret_until bigint,
     scopes         text COLLATE "C" NOT NULL, -- JSON
     methods        text COLLATE "C" NOT NULL, -- JSON
     overrides      text COLLATE "C" NOT NULL, -- JSON
@@ -130,8 +139,12 @@ CREATE TABLE integrations (
     CONSTRAINT integrations_title_length         CHECK (length(title) <= 512),
     CONSTRAINT integrations_client_id_length     CHECK (length(client_id) <= 2048),
     CONSTRAINT integrations_client_secret_length CHECK (length(client_secret) BETWEEN 1 AND 65536),
+    CONSTRAINT integrations_previous_length      CHECK (length(previous_client_secret) BETWEEN 1 AND 65536),
+    CONSTRAINT integrations_previous_ends        CHECK ((previous_client_secret IS NULL) = (previous_client_secret_until IS NULL)),
+    CONSTRAINT integrations_previous_of_one      CHECK (previous_client_secret IS NULL OR client_secret IS NOT NULL),
     CONSTRAINT integrations_json_length          CHECK (length(scopes) <= 65536 AND length(methods) <= 65536 AND length(overrides) <= 65536)
 );
+CREATE INDEX integrations_previous ON integrations (previous_client_secret_until) WHERE previous_client_secret_until IS NOT NULL;
 
 CREATE TABLE connections (
     id                 text COLLATE "C" NOT NULL,
