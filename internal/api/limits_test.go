@@ -53,12 +53,14 @@ func TestLimitedToIntegrations(t *testing.T) {
 				if none := w.request(o.method, missing, body).as(key).want(http.StatusNotFound).at("detail"); theirs != none {
 					t.Errorf("%s: %q for what is out of reach, %q for what is nowhere", o, theirs, none)
 				}
+			case o.path == "/v1/revocations" && o.method == http.MethodGet: // its own
+				r.want(http.StatusOK).is("data", []any{})
 			case o.method == http.MethodGet:
 				a := r.want(http.StatusOK)
 				a.lacks(x.connection).lacks("toggl").has("timelog")
 			default:
 				switch o.String() {
-				case "POST /v1/integrations", "POST /v1/connections", "POST /v1/connect-sessions": // below
+				case "POST /v1/integrations", "POST /v1/connections", "POST /v1/connect-sessions", "POST /v1/revocations": // below
 				default:
 					t.Errorf("%s: say here what a key gets that is limited to other integrations", o)
 				}
@@ -72,6 +74,9 @@ func TestLimitedToIntegrations(t *testing.T) {
 		for _, path := range []string{"/v1/connections?integration=toggl", "/v1/connections?q=" + x.connection} {
 			w.get(path).as(key).want(http.StatusOK).is("data", []any{})
 		}
+		both := []string{x.connection, mine}
+		w.post("/v1/revocations", object{"connection_ids": both, "dry_run": true}).as(key).want(http.StatusOK).is("total", 1.0)
+		w.post("/v1/revocations", object{"filter": object{}, "all": true, "dry_run": true}).as(key).want(http.StatusOK).is("total", 1.0)
 		if after := string(w.db.Rows(w.t)); !onlyMore(before, after, "audit_entries.") {
 			t.Error("something has changed")
 		}
@@ -90,7 +95,14 @@ func TestLimitedToIntegrations(t *testing.T) {
 				t.Errorf("a session of kind %s offers %q", kind, row.Integrations)
 			}
 		}
-		w.post("/v1/connections/"+mine+"/revoke", nil).as(key).want(http.StatusOK)
+		for _, body := range []object{{"connection_ids": both}, {"filter": object{}, "all": true}} {
+			bulk := "/v1/revocations/" + w.post("/v1/revocations", body).as(key).want(http.StatusAccepted).text("id")
+			w.must(w.vault.Tidy(w.t.Context()))
+			w.get(bulk).as(key).want(http.StatusOK).is("status", "completed")
+			w.get(bulk+"/items").as(key).want(http.StatusOK).lacks(x.connection)
+		}
+		w.get("/v1/connections/"+mine).as(key).want(http.StatusOK).is("status", "revoked")
+		w.get("/v1/connections/"+x.connection).want(http.StatusOK).is("status", "active")
 	})
 }
 
