@@ -149,7 +149,7 @@ func TestTimeline(t *testing.T) {
 		_, sync := w.key("sync")
 		read := func(key vault.Secret, n int) {
 			for range n {
-				s, err := w.vault.LookupHeaders(t.Context(), key, c.ID)
+				s, err := w.vault.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -19,7 +19,7 @@ func TestTimelinePages(t *testing.T) {
 		for i := range hours {
 			b.pass(time.Hour)
 			for range perHour {
-				s, err := b.LookupHeaders(t.Context(), key, c.ID)
+				s, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 				must(t, err)
 				_, err = b.OpenHeaders(t.Context(), s)
 				must(t, err)
