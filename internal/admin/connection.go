@@ -187,7 +187,9 @@ func (h *Handler) connectionNotices(ctx context.Context, v *visit, conn *vault.C
 		if err != nil {
 			return nil, err
 		}
-		return []web.Notice{receipt(conn, r, d)}, nil
+		n := receipt(conn, r, d)
+		n.Links, err = h.bulkLinks(ctx, v, conn.ID)
+		return []web.Notice{n}, err
 	}
 	return nil, nil
 }

@@ -12,6 +12,13 @@
 //	GET  /admin/connections/{id}            everything but the secret (connection.go)
 //	GET  /admin/connections/{id}/revoke     says what will happen; changes nothing (revoke.go)
 //	POST /admin/connections/{id}/revoke     does it
+//	POST /admin/revocations/preview         from what was ticked to the question (bulk.go)
+//	GET  /admin/revocations/new             says what revoking many will do; changes nothing
+//	POST /admin/revocations                 begins it
+//	GET  /admin/revocations                 bulk revocations, newest first
+//	GET  /admin/revocations/{id}            how far one is, and its report (bulk_show.go)
+//	GET  /admin/revocations/{id}/progress   the same numbers as an event, for scripts
+//	POST /admin/revocations/{id}/stop       leaves the rest; /resume goes on
 //	GET  /admin/integrations                list (integrations.go)
 //	GET  /admin/integrations/new            the catalog, with search (catalog.go)
 //	     /admin/integrations/new/{provider} sets one up (integration_new.go)

@@ -71,6 +71,7 @@ const (
 	integrationsPath = "/admin/integrations"
 	apiKeysPath      = "/admin/api-keys"
 	auditPath        = "/admin/audit"
+	revocationsPath  = "/admin/revocations"
 )
 
 // Mount adds the routes to an echo of [httpd.New].
@@ -91,6 +92,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.POST("/connections/:id/tags", h.signedIn(h.saveTags))
 	g.GET("/connections/:id/revoke", h.signedIn(h.confirmRevoke))
 	g.POST("/connections/:id/revoke", h.signedIn(h.revoke))
+	h.mountBulk(g)
 	g.GET("/integrations", h.signedIn(h.listIntegrations))
 	h.mountIntegrations(g)
 	g.GET("/api-keys", h.signedIn(h.listAPIKeys))
@@ -104,11 +106,13 @@ func (h *Handler) home(c echo.Context, _ visit) error {
 	return c.Redirect(http.StatusSeeOther, connectionsPath)
 }
 
+var idPattern = regexp.MustCompile(`^[a-z]{2,4}_[0-9a-v]{26}$`)
+
 // pathID is the id that the path names. What cannot be an id is nothing that is
 // there.
 func pathID(c echo.Context, what string) (string, error) {
 	id := c.Param("id")
-	if ok, _ := regexp.MatchString(`^[a-z]{2,4}_[0-9a-v]{26}$`, id); !ok {
+	if !idPattern.MatchString(id) {
 		return "", fault.New(fault.NotFound, "There is no such %s.", what)
 	}
 	return id, nil

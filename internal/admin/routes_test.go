@@ -25,6 +25,7 @@ const (
 	ofConnection  = "connection"
 	ofAPIKey      = "api key"
 	ofIntegration = "integration"
+	ofRevocation  = "bulk revocation"
 	ofNone        = "installation"
 )
 
@@ -42,6 +43,14 @@ func routes() map[string]route {
 		"GET /admin/connections/:id":                 {least: vault.RoleViewer, of: ofConnection},
 		"GET /admin/connections/:id/revoke":          {least: vault.RoleViewer, of: ofConnection},
 		"POST /admin/connections/:id/revoke":         {least: vault.RoleOperator, of: ofConnection},
+		"POST /admin/revocations/preview":            {least: vault.RoleViewer}, // does nothing but lead on
+		"GET /admin/revocations/new":                 {least: vault.RoleOperator},
+		"POST /admin/revocations":                    {least: vault.RoleOperator},
+		"GET /admin/revocations":                     {least: vault.RoleViewer},
+		"GET /admin/revocations/:id":                 {least: vault.RoleViewer, of: ofRevocation},
+		"GET /admin/revocations/:id/progress":        {least: vault.RoleViewer, of: ofRevocation},
+		"POST /admin/revocations/:id/stop":           {least: vault.RoleOperator, of: ofRevocation},
+		"POST /admin/revocations/:id/resume":         {least: vault.RoleOperator, of: ofRevocation},
 		"GET /admin/integrations":                    {least: vault.RoleViewer},
 		"GET /admin/integrations/new":                {least: vault.RoleOwner},
 		"GET /admin/integrations/new/:provider":      {least: vault.RoleOwner, of: ofNone},
@@ -143,7 +152,11 @@ func TestAnotherEnvironment(t *testing.T) {
 		}
 		conn := w.connectIn(env.ID, "theirs", "api_token", vault.NewImport{EndUser: user("stranger")})
 		key, _ := w.keyIn(env.ID, "their-key")
-		theirs := map[string]string{ofConnection: conn.ID, ofAPIKey: key.ID, ofIntegration: in.ID}
+		bulk, err := w.vault.StartBulkRevocation(t.Context(), vault.System("test", env.ID), vault.NewBulkRevocation{BulkTarget: vault.BulkTarget{IDs: []string{conn.ID}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := map[string]string{ofConnection: conn.ID, ofAPIKey: key.ID, ofIntegration: in.ID, ofRevocation: bulk.ID}
 
 		b := w.admin()
 		token := b.token(b.page("/admin/connections"))

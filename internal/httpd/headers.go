@@ -90,6 +90,12 @@ func AllowFormAction(c echo.Context, rawURLs ...string) error {
 	return nil
 }
 
+// AllowEvents lets the scripts of this page listen to events of this server.
+// Without it a page has nothing to connect to.
+func AllowEvents(c echo.Context) {
+	c.Response().Header().Set("Content-Security-Policy", cspBefore+cspAfter+"; connect-src 'self'")
+}
+
 // cspOrigin is strict because net/url is not: it takes ';' and ' in a host,
 // and with them a URL could write policy of its own.
 func cspOrigin(raw string) (string, error) {

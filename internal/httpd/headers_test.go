@@ -63,6 +63,21 @@ func TestNoHSTSOnPlainHTTP(t *testing.T) {
 	}
 }
 
+func TestAllowEvents(t *testing.T) {
+	t.Parallel()
+	e, _ := newShell(t, httpd.Config{})
+	e.GET("/live", func(c echo.Context) error {
+		httpd.AllowEvents(c)
+		return c.NoContent(http.StatusNoContent)
+	})
+	e.GET("/still", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	live := do(e, http.MethodGet, "/live", "").Header().Get("Content-Security-Policy")
+	still := do(e, http.MethodGet, "/still", "").Header().Get("Content-Security-Policy")
+	if live != still+"; connect-src 'self'" || strings.Contains(still, "connect-src") {
+		t.Errorf("live %q, still %q", live, still)
+	}
+}
+
 func TestAllowFormAction(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -101,10 +101,10 @@ type BulkRevocation struct {
 }
 
 // Ended reports whether nothing more happens by itself.
-func (b *BulkRevocation) Ended() bool { return b.Status == BulkStopped || b.Status == BulkCompleted }
+func (b BulkRevocation) Ended() bool { return b.Status == BulkStopped || b.Status == BulkCompleted }
 
 // Unrevoked reports whether connections are left to be revoked, or to be found.
-func (b *BulkRevocation) Unrevoked() bool { return !b.Gathered || b.Done() < b.Total }
+func (b BulkRevocation) Unrevoked() bool { return !b.Gathered || b.Done() < b.Total }
 
 // BulkItem is one connection of a bulk revocation.
 type BulkItem struct {
