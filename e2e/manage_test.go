@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/claviger/claviger/internal/sandbox"
 )
@@ -60,6 +62,16 @@ func TestManage(t *testing.T) {
 		p.arrive("Your linked accounts")
 		p.reads("TimeLog", timelog.Account.Label, "Works", "Toggl Track", "Has to be linked again", "does not accept what was linked any more")
 		p.inspect("manage")
+		p.until("the read in the books", func(context.Context) bool { // it is gathered with others first
+			return !w.api.connection(timelog.ID).ReadAt.IsZero()
+		})
+		p.open(p.url())
+		p.press("When else? TimeLog, " + timelog.Account.Label)
+		p.arrive("When TimeLog was used")
+		p.reads("Last used by Acme Reports", time.Now().UTC().Format("2 January 2006"), "Days are in UTC")
+		p.inspect("manage-use")
+		p.press("Back to your linked accounts")
+		p.arrive("Your linked accounts")
 
 		// Linked again, in place and in this browser.
 		p.press("Reconnect Toggl Track, " + sandbox.AdaEmail)

@@ -126,6 +126,7 @@ type connection struct {
 	BaseURL      string    `json:"base_url"`
 	ExpiresAt    time.Time `json:"expires_at"`
 	RefreshedAt  time.Time `json:"last_refreshed_at"`
+	ReadAt       time.Time `json:"last_read_at"`
 	EndUser      struct {
 		ID string `json:"id"`
 	} `json:"end_user"`

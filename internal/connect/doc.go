@@ -14,6 +14,7 @@
 //	POST /connect/s/{session}/cancel         gives up (done.go)
 //	GET  /connect/m/{session}                an end user's linked accounts (manage.go)
 //	POST /connect/m/{session}/done           ends that session
+//	GET  …/{connection}/use                  the days on which it was used (manage_use.go)
 //	POST …/{connection}/reconnect            begins a session that mends the connection
 //	GET  …/{connection}/disconnect           says what will happen, and later what did (manage_disconnect.go)
 //	POST …/{connection}/disconnect           revokes the connection

@@ -22,6 +22,7 @@ const managePageSize = 20
 func (h *Handler) mountManage(g *echo.Group) {
 	g.GET("/m/:session", h.managed(h.manage))
 	g.POST("/m/:session/done", h.managed(h.finishManaging))
+	g.GET("/m/:session/:connection/use", h.managed(h.showUse))
 	g.POST("/m/:session/:connection/reconnect", h.managed(h.reconnect))
 	g.GET("/m/:session/:connection/disconnect", h.managed(h.askDisconnect))
 	g.POST("/m/:session/:connection/disconnect", h.managed(h.disconnect))

@@ -33,6 +33,9 @@ func (a accountRow) Since() time.Time { return a.conn.CreatedAt }
 // LastUsed is when the application last fetched headers for it.
 func (a accountRow) LastUsed() time.Time { return a.conn.LastReadAt }
 
+// Use is where it is said when else.
+func (a accountRow) Use() string { return a.base + "/use" }
+
 // Disconnected reports whether the end user has ended it; EndedAt is when.
 func (a accountRow) Disconnected() bool { return a.conn.Status == vault.StatusRevoked }
 

@@ -148,6 +148,7 @@ func TestManageShowsTheirOwn(t *testing.T) {
 		for _, id := range []string{theirs.ID, revoked.ID, pending, "con_00000000000000000000000000", "con_x", "x", s.ID} {
 			before := string(w.db.Rows(t))
 			b.get(home+"/"+id+"/disconnect").want(http.StatusNotFound).lacks("grace@acme.example", "revoked@acme.example")
+			b.get(home + "/" + id + "/use").want(http.StatusNotFound)
 			b.post(home+"/"+id+"/disconnect", nil).want(http.StatusNotFound)
 			b.post(home+"/"+id+"/reconnect", nil).want(http.StatusNotFound)
 			if after := string(w.db.Rows(t)); after != before {
@@ -167,7 +168,16 @@ func TestManageShowsTheirOwn(t *testing.T) {
 		// When it was used.
 		w.clock.advance(10 * time.Minute)
 		w.use(works.ID)
-		b.get(home).has("Last used by Acme Reports 1 Mar 2026, 12:10 UTC")
+		b.get(home).has("Last used by Acme Reports 1 Mar 2026, 12:10 UTC", "When else?")
+		w.clock.advance(24 * time.Hour)
+		w.use(works.ID)
+		w.use(works.ID)
+		b = w.browser() // the session is over by now
+		s, _ = w.managing(b, vault.NewSession{})
+		home = "/connect/m/" + s.ID
+		b.get(home+"/"+works.ID+"/use").want(http.StatusOK).has("works@acme.example", "since 1 Feb 2026",
+			"Monday, 2 March 2026 2 times Sunday, 1 March 2026 once")
+		b.get(home + "/" + broken.ID + "/use").want(http.StatusOK).has("Acme Reports has not used this account since")
 		w.wantNoLeak()
 	})
 }

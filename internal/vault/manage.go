@@ -108,6 +108,16 @@ func (v *Vault) ManagedConnection(ctx context.Context, caller Caller, id string)
 	return v.managedOne(ctx, v.store, row, id)
 }
 
+// ManagedActivity is [Vault.Activity] for one of [Vault.ManagedConnections].
+// Every other id is a [fault.NotFound].
+func (v *Vault) ManagedActivity(ctx context.Context, caller Caller, id string) (Activity, error) {
+	c, err := v.ManagedConnection(ctx, caller, id)
+	if err != nil {
+		return Activity{}, err
+	}
+	return v.activity(ctx, c.EnvironmentID, c.ID)
+}
+
 // managedOne reads one of what the session shows.
 func (v *Vault) managedOne(ctx context.Context, r Reader, s *SessionRow, id string) (Connection, error) {
 	f := v.managed(s)

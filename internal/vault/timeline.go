@@ -161,8 +161,12 @@ func (v *Vault) Activity(ctx context.Context, caller Caller, connectionID string
 	if err := v.allow(ctx, caller, ScopeAuditRead, connectionID); err != nil {
 		return Activity{}, err
 	}
+	return v.activity(ctx, caller.EnvironmentID, connectionID)
+}
+
+func (v *Vault) activity(ctx context.Context, environmentID, connectionID string) (Activity, error) {
 	since := v.now().Truncate(day).Add(-(ActivityDays - 1) * day)
-	hours, oldest, err := v.store.ConnectionActivity(ctx, caller.EnvironmentID, ActivityFilter{
+	hours, oldest, err := v.store.ConnectionActivity(ctx, environmentID, ActivityFilter{
 		ConnectionID: connectionID, From: firstID(entryPrefix, since.Add(-clockSkew)), Since: since, Most: readsLooked,
 	})
 	if err != nil {
