@@ -144,15 +144,16 @@ func setupGuide(p *providers.Provider) *web.Guide {
 		return nil
 	}
 	g := &web.Guide{Title: "Setting it up at " + p.Title}
-	for _, s := range p.Setup {
+	steps := p.Setup
+	if p.Docs != "" && !slices.ContainsFunc(steps, func(s providers.Step) bool { return s.Link == p.Docs }) {
+		steps = append(slices.Clone(steps), providers.Step{Text: "More is in the documentation.", Link: p.Docs})
+	}
+	for _, s := range steps {
 		step := web.Step{Text: s.Text}
 		if u, err := url.Parse(s.Link); err == nil && s.Link != "" {
 			step.Link = web.Link{Href: s.Link, Text: strings.TrimSuffix(u.Host+u.Path, "/")}
 		}
 		g.Steps = append(g.Steps, step)
-	}
-	if p.Docs != "" {
-		g.Note = "More is in the documentation: " + p.Docs
 	}
 	return g
 }

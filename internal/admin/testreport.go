@@ -182,7 +182,10 @@ func (h *Handler) describe(r *report, in vault.Integration, t *vault.Integration
 	if about == "" {
 		about = r.service + " has no call that says whose it is, so nobody was asked."
 	}
-	if conn.BaseURL != "" {
+	switch {
+	case strings.HasSuffix(conn.BaseURL, about): // the account is called by its API root
+		about = conn.BaseURL
+	case conn.BaseURL != "":
 		about += " · " + conn.BaseURL
 	}
 	r.stages[stepVerify].Text = about
