@@ -72,7 +72,7 @@ func openBrokerTo(ctx context.Context, cfg *config, log *slog.Logger, write bool
 	b.vault = vault.New(vault.Config{
 		Store: b.store, Keyset: b.keyset,
 		CheckIntegration: b.providers.CheckIntegration, TellProvider: b.providers.Revoke,
-		ReturnURLs: cfg.ReturnURLs, Now: b.store.Now, Log: log,
+		ReturnURLs: cfg.ReturnURLs, OwnersFromProvider: cfg.Admin.ownersFromProvider(), Now: b.store.Now, Log: log,
 	})
 	if err := b.checkKeyset(ctx, write); err != nil {
 		return nil, err
@@ -125,7 +125,10 @@ func (b *broker) handler() (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin.New(admin.Config{Vault: b.vault, Providers: b.providers, Engine: b.engine, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys, Now: b.store.Now}).Mount(e)
+	admin.New(admin.Config{
+		Vault: b.vault, Providers: b.providers, Engine: b.engine, PublicURL: b.cfg.PublicURL, CookieKeys: cookieKeys,
+		Provider: b.adminProvider(b.log), Now: b.store.Now,
+	}).Mount(e)
 	return e, nil
 }
 

@@ -44,6 +44,7 @@ type config struct {
 	RefreshPerHost int
 	// ReadAudit is minute or strict; empty leaves the environment as it is.
 	ReadAudit string
+	Admin     adminConfig
 	LogLevel  slog.Level
 	LogFormat string // text, json, or empty: by the terminal
 
@@ -76,6 +77,10 @@ func (s setting) flag() string { return strings.ReplaceAll(strings.ToLower(s.nam
 
 // settings is the whole of the configuration, in the order of the docs.
 func settings() []setting {
+	return slices.Concat(brokerSettings(), adminSettings(), logSettings())
+}
+
+func brokerSettings() []setting {
 	return []setting{
 		{name: "LISTEN", def: "127.0.0.1:8080", usage: "address to listen on", apply: func(c *config, v string) error {
 			if _, _, err := net.SplitHostPort(v); err != nil {
@@ -135,6 +140,11 @@ func settings() []setting {
 			c.ReadAudit = v
 			return nil
 		}},
+	}
+}
+
+func logSettings() []setting {
+	return []setting{
 		{name: "LOG_LEVEL", def: "info", usage: "debug, info, warn or error", apply: func(c *config, v string) error {
 			if c.LogLevel.UnmarshalText([]byte(v)) != nil {
 				return errors.New("must be debug, info, warn or error")
@@ -271,7 +281,7 @@ func loadConfigWith(fs *flag.FlagSet, args []string, env map[string]string, need
 	if needKeyset && !c.embedded() && c.Keyset.IsZero() && !hasFault(faults, "KEYSET") {
 		faults = append(faults, errors.New("CLAVIGER_KEYSET: required with Postgres; `claviger key generate` makes one"))
 	}
-	return c, errors.Join(faults...)
+	return c, errors.Join(append(faults, c.checkAdmin()...)...)
 }
 
 func hasFault(faults []error, name string) bool {

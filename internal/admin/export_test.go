@@ -5,7 +5,7 @@ import "time"
 // LimiterSize is how many addresses a limiter remembers after n tries, each
 // from an address of its own, and the most that it may.
 func LimiterSize(n int, address func(i int) string) (size, most int) {
-	l := newLimiter(time.Now)
+	l := newLimiter(time.Now, triesPerMinute)
 	for i := range n {
 		l.takeAddress(address(i))
 	}

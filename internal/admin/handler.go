@@ -11,6 +11,7 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/providers"
+	"github.com/claviger/claviger/internal/providers/login"
 	"github.com/claviger/claviger/internal/refresh"
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -18,7 +19,7 @@ import (
 // maxBody bounds a form, in bytes.
 const maxBody = 16 << 10
 
-// Config is what the pages need. All but Now are required.
+// Config is what the pages need. All but Provider and Now are required.
 type Config struct {
 	Vault     *vault.Vault
 	Providers *providers.Service
@@ -29,7 +30,10 @@ type Config struct {
 	// CookieKeys protect the session cookie: 32 random bytes each, the one for
 	// new cookies first. The others still open what they made.
 	CookieKeys [][]byte
-	Now        func() time.Time // time.Now where nil
+	// Provider is the OpenID provider that admins sign in at; nil where there is
+	// none, and links are the way in.
+	Provider *Provider
+	Now      func() time.Time // time.Now where nil
 }
 
 // Handler serves /admin. What it keeps between two requests is only how often
@@ -41,7 +45,11 @@ type Handler struct {
 	publicURL *url.URL
 	sessions  *keeper
 	flashes   *flashes
+	sealer    *sealer
+	trips     httpd.Cookie
+	provider  *Provider
 	tries     *limiter
+	logouts   *limiter
 	now       func() time.Time
 }
 
@@ -51,15 +59,21 @@ func New(cfg Config) *Handler {
 	if now == nil {
 		now = time.Now
 	}
+	seal := newSealer(cfg.CookieKeys)
 	return &Handler{
 		vault:     cfg.Vault,
 		providers: cfg.Providers,
 		engine:    cfg.Engine,
 		publicURL: cfg.PublicURL,
-		flashes:   newFlashes(cfg.PublicURL, newSealer(cfg.CookieKeys), now),
-		sessions:  newKeeper(cfg.PublicURL, newSealer(cfg.CookieKeys)),
-		tries:     newLimiter(now),
-		now:       now,
+		flashes:   newFlashes(cfg.PublicURL, seal, now),
+		sessions:  newKeeper(cfg.PublicURL, seal),
+		sealer:    seal,
+		// Lax: the provider's redirect has to bring it.
+		trips:    httpd.NewCookie(cfg.PublicURL, "clv_admin_trip", http.SameSiteLaxMode, login.TripLife),
+		provider: cfg.Provider,
+		tries:    newLimiter(now, triesPerMinute),
+		logouts:  newLimiter(now, logoutsPerMinute),
+		now:      now,
 	}
 }
 
@@ -80,6 +94,11 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/sign-in", h.askToSignIn)
 	g.GET("/link/:token", h.showLink)
 	g.POST("/link/:token", h.useLink)
+	if h.provider != nil {
+		g.GET("/sign-in/provider", h.goToProvider)
+		g.GET("/callback", h.callback)
+		g.POST("/backchannel-logout", h.backChannelLogout)
+	}
 	g.POST("/sign-out", h.signedInAnywhere(h.signOut))
 	g.POST("/environment", h.signedInAnywhere(h.switchEnvironment))
 

@@ -10,8 +10,9 @@ import (
 
 const (
 	// triesPerMinute is how often one address, and one account, may try to sign
-	// in.
-	triesPerMinute = 10
+	// in; logoutsPerMinute how often one address may say that somebody logged out.
+	triesPerMinute   = 10
+	logoutsPerMinute = 120
 	// maxRemembered bounds each of the two maps.
 	maxRemembered = 10_000
 )
@@ -25,14 +26,15 @@ const (
 // twice maxRemembered. Whoever has that many addresses to be forgotten with has
 // as many tries anyway.
 type limiter struct {
-	now func() time.Time
+	now       func() time.Time
+	perMinute int
 
 	mu           sync.Mutex
 	newer, older map[string]*rate.Limiter
 }
 
-func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, newer: map[string]*rate.Limiter{}}
+func newLimiter(now func() time.Time, perMinute int) *limiter {
+	return &limiter{now: now, perMinute: perMinute, newer: map[string]*rate.Limiter{}}
 }
 
 // takeAddress uses up one try of an address. Where it has none left, wait is how
@@ -64,7 +66,7 @@ func (l *limiter) of(key string) *rate.Limiter {
 	}
 	r := l.older[key]
 	if r == nil {
-		r = rate.NewLimiter(rate.Every(time.Minute/triesPerMinute), triesPerMinute)
+		r = rate.NewLimiter(rate.Every(time.Minute/time.Duration(l.perMinute)), l.perMinute)
 	}
 	if len(l.newer) >= maxRemembered {
 		l.newer, l.older = map[string]*rate.Limiter{}, l.newer

@@ -22,6 +22,9 @@ import (
 type signInPage struct {
 	frame   // empty: there is nowhere to go yet
 	Notices []web.Notice
+	// Provider leads to the OpenID provider, with its host as the text; nil where
+	// there is none.
+	Provider *web.Link
 	// Command makes a link.
 	Command web.Copy
 }
@@ -37,8 +40,14 @@ const (
 // inviteCommand makes the first admin, and lets an admin in when all else fails.
 const inviteCommand = "claviger admin invite"
 
-func newSignInPage() signInPage {
-	return signInPage{Command: web.Copy{Name: "command", Label: "Where Claviger runs", Value: inviteCommand}}
+func (h *Handler) newSignInPage(next string) signInPage {
+	page := signInPage{Command: web.Copy{Name: "command", Label: "Where Claviger runs", Value: inviteCommand}}
+	if h.provider != nil {
+		q := url.Values{}
+		setSome(q, "next", next)
+		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.provider.Login.Host()}
+	}
+	return page
 }
 
 // GET /admin/sign-in
@@ -58,7 +67,7 @@ func (h *Handler) askToSignIn(c echo.Context) error {
 		// strict cookie is not sent then. It is when the page asks once more.
 		c.Response().Header().Set("Refresh", "0")
 	}
-	page := newSignInPage()
+	page := h.newSignInPage(next)
 	switch why {
 	case afterSession:
 		page.Notices = []web.Notice{{Kind: web.Info, Title: "Your session is over", Text: "Sign in again to go on. If you had just sent a form, it was not acted on."}}
@@ -88,7 +97,7 @@ func (h *Handler) showLink(c echo.Context) error {
 // POST /admin/link/{token}
 func (h *Handler) useLink(c echo.Context) error {
 	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
-		return refuseForNow(c, wait)
+		return h.refuseForNow(c, wait)
 	}
 	ctx := c.Request().Context()
 	token := vault.NewSecret(c.Param("token"))
@@ -97,7 +106,7 @@ func (h *Handler) useLink(c echo.Context) error {
 		return h.refuseLink(c, err)
 	}
 	if wait := h.tries.takeAccount(a.ID); wait > 0 {
-		return refuseForNow(c, wait)
+		return h.refuseForNow(c, wait)
 	}
 	in, err := h.vault.SignInByLink(ctx, token, h.browser(c))
 	if err != nil {
@@ -114,7 +123,7 @@ func (h *Handler) refuseLink(c echo.Context, err error) error {
 	if !errors.Is(err, vault.ErrDeadLink) {
 		return err
 	}
-	page := newSignInPage()
+	page := h.newSignInPage("")
 	page.Notices = []web.Notice{{
 		Kind: web.Problem, Title: "This link does not sign you in",
 		Text: "It was used already, or is too old, or a newer one took its place, or a part of it is missing.",
@@ -141,17 +150,19 @@ func (h *Handler) welcome(c echo.Context, in vault.SignedIn) error {
 }
 
 // refuseForNow is for whoever tried too often.
-func refuseForNow(c echo.Context, wait time.Duration) error {
-	seconds := int(math.Ceil(wait.Seconds()))
-	page := newSignInPage()
+func (h *Handler) refuseForNow(c echo.Context, wait time.Duration) error {
+	page := h.newSignInPage("")
 	page.Notices = []web.Notice{{
 		Kind: web.Problem, Title: "Too many tries",
-		Text: "Wait " + strconv.Itoa(seconds) + " seconds and try again.",
+		Text: "Wait " + retryAfter(wait) + " seconds and try again.",
 	}}
-	c.Response().Header().Set("Retry-After", strconv.Itoa(seconds))
+	c.Response().Header().Set("Retry-After", retryAfter(wait))
 	httpd.RecordOf(c.Request().Context()).SetOutcome(fault.RateLimited.Code())
 	return httpd.Render(c, http.StatusTooManyRequests, "admin/sign-in", page)
 }
+
+// retryAfter is a wait in whole seconds.
+func retryAfter(wait time.Duration) string { return strconv.Itoa(int(math.Ceil(wait.Seconds()))) }
 
 // POST /admin/sign-out
 func (h *Handler) signOut(c echo.Context, v visit) error {
@@ -186,7 +197,8 @@ func inside(ref string) string {
 		return ""
 	}
 	below, ok := strings.CutPrefix(u.Path, homePath)
-	if !ok || below != "" && below[0] != '/' || strings.HasPrefix(below, "/sign-") || strings.HasPrefix(below, "/link/") {
+	if !ok || below != "" && below[0] != '/' || strings.HasPrefix(below, "/sign-") ||
+		strings.HasPrefix(below, "/link/") || u.Path == CallbackPath {
 		return ""
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()

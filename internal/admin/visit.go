@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/labstack/echo/v4"
@@ -225,18 +226,43 @@ func (h *Handler) explain(c echo.Context, v visit, err error) error {
 // againPage asks for a fresh sign-in. admin/again.html
 type againPage struct {
 	frame
-	Command web.Copy
+	// Provider leads to the OpenID provider and back to where one was; nil for
+	// who came by a link.
+	Provider *web.Link
+	Command  web.Copy
 }
 
 // askAgain explains why signing in once more is needed, and how.
 func (h *Handler) askAgain(c echo.Context, v visit) error {
 	httpd.RecordOf(c.Request().Context()).SetOutcome("sign_in_again")
-	return httpd.Render(c, http.StatusForbidden, "admin/again", againPage{
+	page := againPage{
 		frame: v.frame(c, ""),
 		Command: web.Copy{
 			Name: "command", Label: "Where Claviger runs", Value: inviteCommand + " -admin " + v.stay.Admin.ID,
 		},
-	})
+	}
+	if h.provider != nil && v.stay.Session.Method == vault.MethodOIDC {
+		q := url.Values{"again": {"1"}}
+		setSome(q, "next", pageOfForm(c))
+		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.provider.Login.Host()}
+	}
+	return httpd.Render(c, http.StatusForbidden, "admin/again", page)
+}
+
+// pageOfForm is the page that a request came from: itself, or the page with the
+// form where it has the same address. Any other is not known, as browsers do not
+// say it here.
+func pageOfForm(c echo.Context) string {
+	here := c.Request().URL.RequestURI()
+	if c.Request().Method == http.MethodGet {
+		return inside(here)
+	}
+	for _, r := range c.Echo().Routes() {
+		if r.Method == http.MethodGet && r.Path == c.Path() {
+			return inside(here)
+		}
+	}
+	return ""
 }
 
 // environmentName is what an environment is called, or its id.

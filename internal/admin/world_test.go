@@ -47,6 +47,8 @@ type world struct {
 	providers *providers.Service
 	// secrets are those that no page, log or row may show.
 	secrets []string
+	// provider is the OpenID provider for admins, if any.
+	provider *admin.Provider
 	// addresses counts those that were given to browsers.
 	addresses *atomic.Int32
 	// routes is what serves, for tests of every route.
@@ -180,8 +182,7 @@ func (w *world) serve(keyset *vault.Keyset) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := outbound.New(outbound.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: log})
-	t.Cleanup(out.Close)
+	out := w.outbound()
 	service := providers.New(providers.Config{Catalog: catalog, HTTP: out, PublicURL: w.public, Now: w.clock.Now, Log: log})
 	w.vault = vault.New(vault.Config{
 		Store: w.db.Open(t), Keyset: keyset, CheckIntegration: service.CheckIntegration, TellProvider: w.heard.tell,
@@ -201,12 +202,21 @@ func (w *world) serve(keyset *vault.Keyset) string {
 		t.Fatal(err)
 	}
 	w.routes = e
-	admin.New(admin.Config{Vault: w.vault, Providers: service, Engine: engine, PublicURL: w.public, CookieKeys: keys, Now: w.clock.Now}).Mount(e)
+	admin.New(admin.Config{Vault: w.vault, Providers: service, Engine: engine, PublicURL: w.public, CookieKeys: keys, Provider: w.provider, Now: w.clock.Now}).Mount(e)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = httpd.NewServer(e, log)
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+// outbound makes calls, to loopback too.
+func (w *world) outbound() *outbound.Client {
+	out := outbound.New(outbound.Config{
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+	})
+	w.t.Cleanup(out.Close)
+	return out
 }
 
 func (w *world) system() vault.Caller { return vault.System("test", w.env) }
@@ -447,13 +457,16 @@ func (b *browser) send(path string) answer {
 }
 
 // cookie is what the browser holds for the admin pages, "" for nothing.
-func (b *browser) cookie() string {
+func (b *browser) cookie() string { return b.named("clv_admin") }
+
+func (b *browser) named(name string) string {
+	b.t.Helper()
 	u, err := url.Parse(b.url)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	for _, c := range b.client.Jar.Cookies(u) {
-		if c.Name == "clv_admin" {
+		if c.Name == name {
 			return c.Value
 		}
 	}
@@ -461,12 +474,15 @@ func (b *browser) cookie() string {
 }
 
 // plant gives the browser a cookie.
-func (b *browser) plant(value string) {
+func (b *browser) plant(value string) { b.plantNamed("clv_admin", value) }
+
+func (b *browser) plantNamed(name, value string) {
+	b.t.Helper()
 	u, err := url.Parse(b.url)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "clv_admin", Value: value, Path: "/"}})
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }
 
 // wantOn looks for texts that have to be on a page, and for some that must not.

@@ -135,28 +135,3 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	}
 	return min(max(d, 0), 24*time.Hour)
 }
-
-// roundTripper lets package oidc fetch documents with the outbound client.
-type roundTripper struct{ client *outbound.Client }
-
-// maxDocument is the most that is read of a discovery document or key set.
-const maxDocument = 256 << 10
-
-// RoundTrip answers with the whole body in memory.
-func (r roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := r.client.Do(req.Context(), req, maxDocument, outbound.Route("issuer"))
-	if err != nil {
-		return nil, err
-	}
-	return &http.Response{
-		Status:        strconv.Itoa(resp.Status) + " " + http.StatusText(resp.Status),
-		StatusCode:    resp.Status,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        resp.Header,
-		Body:          io.NopCloser(bytes.NewReader(resp.Body)),
-		ContentLength: int64(len(resp.Body)),
-		Request:       req,
-	}, nil
-}

@@ -64,7 +64,7 @@ func New(cfg Config) *Service {
 	}
 	s.tokens = &tokenendpoint.Client{HTTP: s.http, Now: s.now, Log: s.log}
 	s.directory = oidc.NewDirectory(oidc.Config{
-		HTTP: &http.Client{Transport: roundTripper{s.http}},
+		HTTP: &http.Client{Transport: s.http.Transport("issuer")},
 		Now:  s.now,
 		Log:  s.log,
 		Skew: cfg.ClockSkew,

@@ -98,8 +98,8 @@ func audience(value json.RawMessage) ([]string, error) {
 	return many, nil
 }
 
-// checkParties: who made the token, for whom, about whom (Core section 2 and
-// 3.1.3.7 items 2 to 5).
+// checkParties: who made the token, and for whom (Core section 3.1.3.7 items 2
+// to 5).
 func (c claims) checkParties(issuer, clientID string) error {
 	if c.issuer == nil || *c.issuer != issuer {
 		return refuse(CheckIssuer, "missing, or another issuer's")
@@ -112,6 +112,11 @@ func (c claims) checkParties(issuer, clientID string) error {
 	if c.authorizedParty != nil && *c.authorizedParty != clientID {
 		return refuse(CheckAuthorizedParty, "another client's")
 	}
+	return nil
+}
+
+// checkSubject: about whom the token is (Core section 2).
+func (c claims) checkSubject() error {
 	if c.subject == nil || *c.subject == "" || len(*c.subject) > 255 {
 		return refuse(CheckSubject, "missing, empty or longer than 255 characters")
 	}

@@ -51,3 +51,8 @@ func members(b []byte) (map[string]json.RawMessage, error) {
 	}
 	return found, nil
 }
+
+// ReadClaims reads a JSON object, such as the answer of a userinfo endpoint, by
+// the exact names of its members; one with a name twice, or twice but for its
+// case, is an error.
+func ReadClaims(b []byte) (Claims, error) { return members(b) }

@@ -35,6 +35,8 @@ const (
 	CheckAuthTime        Check = "auth_time"
 	CheckSessionID       Check = "sid"
 	CheckContextClass    Check = "acr"
+	CheckEvents          Check = "events" // not a logout token
+	CheckTokenID         Check = "jti"
 	CheckSecondOpinion   Check = "second_opinion" // go-oidc refuses what passed here
 )
 
@@ -46,6 +48,7 @@ const (
 	FrontChannel  Position = "front_channel"  // the browser brought it
 	TokenEndpoint Position = "token_endpoint" // in the answer to the code
 	RefreshAnswer Position = "refresh"        // in the answer to a refresh token
+	BackChannel   Position = "back_channel"   // the provider sent it by itself
 )
 
 // Rejection is an id_token that was refused. It is final: asking again with

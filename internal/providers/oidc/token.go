@@ -29,14 +29,19 @@ func decode(part string) ([]byte, error) {
 
 // token is an id_token taken apart and not yet verified.
 type token struct {
-	raw    string
-	alg    string
-	claims claims
+	raw     string
+	alg     string
+	claims  claims
+	members Claims
 }
+
+// Claims are the members of a token by their exact names, as they were sent.
+type Claims map[string]json.RawMessage
 
 // open takes an id_token apart and refuses what no signature could make good:
 // its form, its header, and a payload that two readers may read two ways.
-func open(raw string, algs []string) (token, error) {
+// types are the values of typ that it may have; none is fine as well.
+func open(raw string, algs []string, types ...string) (token, error) {
 	if len(raw) > maxToken {
 		return token{}, refuse(CheckFormat, "longer than %d KiB", maxToken>>10)
 	}
@@ -48,7 +53,7 @@ func open(raw string, algs []string) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	alg, err := checkHeader(header, algs)
+	alg, err := checkHeader(header, algs, types)
 	if err != nil {
 		return token{}, err
 	}
@@ -63,7 +68,7 @@ func open(raw string, algs []string) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	return token{raw: raw, alg: alg, claims: read}, nil
+	return token{raw: raw, alg: alg, claims: read, members: payload}, nil
 }
 
 // segment decodes one part of the token into its members.
@@ -83,7 +88,7 @@ func segment(part string) (map[string]json.RawMessage, error) {
 }
 
 // checkHeader judges the JOSE header and answers the algorithm.
-func checkHeader(header map[string]json.RawMessage, algs []string) (string, error) {
+func checkHeader(header map[string]json.RawMessage, algs, types []string) (string, error) {
 	// By any case: a library behind us may not be as particular as we are.
 	for name := range header {
 		switch strings.ToLower(name) {
@@ -101,8 +106,8 @@ func checkHeader(header map[string]json.RawMessage, algs []string) (string, erro
 	}
 	// RFC 8725 section 3.11: an access token or a logout token of the same
 	// issuer is signed with the same key.
-	if typ != nil && !strings.EqualFold(*typ, "JWT") {
-		return "", refuse(CheckType, "not the type of an id_token")
+	if typ != nil && !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, *typ) }) {
+		return "", refuse(CheckType, "another kind of token")
 	}
 	if _, err := text(header, "kid", CheckKeyID); err != nil {
 		return "", err

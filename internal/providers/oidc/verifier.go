@@ -87,6 +87,16 @@ func (v *Verifier) Sole(ctx context.Context, raw vault.Secret, want Expect, acce
 	return t.identity(), nil
 }
 
+// Login is [Verifier.Sole] for whoever wants to know more of the person: it
+// answers what the token says of them, by the exact names of its members.
+func (v *Verifier) Login(ctx context.Context, raw vault.Secret, want Expect, accessToken vault.Secret) (Identity, Claims, error) {
+	t, err := v.verifyAnswer(ctx, raw, want, accessToken)
+	if err != nil {
+		return Identity{}, nil, at(TokenEndpoint, err)
+	}
+	return t.identity(), t.members, nil
+}
+
 // Refreshed judges the id_token in the answer to a refresh token (Core
 // section 12.2), given the identity that the connection has had so far, and
 // answers the one it has from now on. The new refresh token is to be kept
@@ -148,10 +158,16 @@ func (v *Verifier) verifyAnswer(ctx context.Context, raw vault.Secret, want Expe
 // verify is what all positions have in common. notBefore is the earliest that the
 // token can have been issued; zero is nobody's answer to that.
 func (v *Verifier) verify(ctx context.Context, raw vault.Secret, notBefore time.Time) (token, error) {
-	t, err := open(raw.Reveal(), v.algs)
+	t, err := open(raw.Reveal(), v.algs, "JWT")
 	if err != nil {
 		return token{}, err
 	}
+	return t, v.judge(ctx, t, notBefore, t.claims.checkSubject)
+}
+
+// judge holds a token to its signature, its parties and its times. subject is
+// what its kind asks of sub.
+func (v *Verifier) judge(ctx context.Context, t token, notBefore time.Time, subject func() error) error {
 	now := v.now()
 	signature := &signature{keys: v.keys}
 	_, second := gooidc.NewVerifier(v.issuer, signature, &gooidc.Config{
@@ -161,27 +177,30 @@ func (v *Verifier) verify(ctx context.Context, raw vault.Secret, notBefore time.
 		Now: func() time.Time { return now.Add(-v.skew) },
 	}).Verify(ctx, t.raw)
 	if signature.err != nil {
-		return token{}, signature.err
+		return signature.err
 	}
 	if !signature.verified {
-		return token{}, refuse(CheckFormat, "not a signed JWT")
+		return refuse(CheckFormat, "not a signed JWT")
 	}
 	// go-oidc tells by text what it refuses, with the claim in it. So the
 	// same is judged here once more, to have a word for it, and its verdict
 	// counts in any case.
 	if err := t.claims.checkParties(v.issuer, v.clientID); err != nil {
-		return token{}, err
+		return err
+	}
+	if err := subject(); err != nil {
+		return err
 	}
 	if notBefore.IsZero() {
-		return token{}, refuse(CheckIssuedAt, "nothing to compare with")
+		return refuse(CheckIssuedAt, "nothing to compare with")
 	}
 	if err := t.claims.checkTimes(now, notBefore, v.skew); err != nil {
-		return token{}, err
+		return err
 	}
 	if second != nil {
-		return token{}, refuse(CheckSecondOpinion, "go-oidc refuses the token")
+		return refuse(CheckSecondOpinion, "go-oidc refuses the token")
 	}
-	return t, nil
+	return nil
 }
 
 // signature stands between go-oidc and a key set, for one token: go-oidc

@@ -1,0 +1,186 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/claviger/claviger/internal/fault"
+)
+
+// Why somebody for whom the OpenID provider vouches does not get in, beside the
+// words of package login.
+const (
+	ReasonNoRole       = "no_role"
+	ReasonOtherAccount = "other_account"
+	ReasonTripUsed     = "trip_used"
+)
+
+// ErrNotAdmitted is somebody who proved who they are and does not get in: they
+// were removed.
+var ErrNotAdmitted = errors.New("this admin was removed")
+
+// ErrOtherAdmin is somebody else than the admin who had to sign in again.
+var ErrOtherAdmin = errors.New("somebody else has signed in")
+
+// ErrTripUsed is a reply of the OpenID provider that began a session before.
+var ErrTripUsed = errors.New("this sign-in was used already")
+
+// Vouched is somebody for whom the OpenID provider vouches.
+type Vouched struct {
+	Issuer  string
+	Subject string
+	Email   string
+	Name    string
+	Role    Role // what the claims come to
+	// SessionID is the provider's, and AuthenticatedAt when they signed in there;
+	// zero where it does not say.
+	SessionID       string
+	AuthenticatedAt time.Time
+	// Trip is a hash of the trip to the provider, which begins one session.
+	Trip []byte
+	// MustBe is the id of the admin who had to sign in again, "" for anybody.
+	MustBe string
+}
+
+// maxProviderSession is the longest sid that is kept.
+const maxProviderSession = 512
+
+// SignInByProvider begins a session. Whoever is new becomes an admin; name,
+// email and role are the provider's word of now. The errors are [ErrNotAdmitted],
+// [ErrOtherAdmin] and [ErrTripUsed], all of them in the trail.
+func (v *Vault) SignInByProvider(ctx context.Context, who Vouched, b Browser) (SignedIn, error) {
+	in, err := v.signInByProvider(ctx, who, b)
+	if errors.Is(err, ErrDuplicate) {
+		// Of two first sign-ins at once one was later; or the trip was used, and is
+		// so still.
+		in, err = v.signInByProvider(ctx, who, b)
+	}
+	if errors.Is(err, ErrDuplicate) {
+		if err := v.RefuseAdmin(ctx, who.Issuer, who.Subject, ReasonTripUsed); err != nil {
+			return SignedIn{}, err
+		}
+		return SignedIn{}, ErrTripUsed
+	}
+	return in, err
+}
+
+func (v *Vault) signInByProvider(ctx context.Context, who Vouched, b Browser) (SignedIn, error) {
+	var in SignedIn
+	var refused error
+	err := v.store.Update(ctx, func(tx Tx) error {
+		refused = nil
+		a, err := v.vouchedAdmin(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		reason := ""
+		switch {
+		case who.MustBe != "" && a.ID != who.MustBe:
+			refused, reason = ErrOtherAdmin, ReasonOtherAccount
+		case a.Removed():
+			refused, reason = ErrNotAdmitted, ReasonRemoved
+		}
+		if refused != nil {
+			return v.auditHome(ctx, tx, Caller{Kind: CallerAdmin, ID: cmp.Or(a.ID, who.Subject)}, ActionAdminRefused, reason, "")
+		}
+		if a.CreatedAt.IsZero() {
+			a.CreatedAt = v.now()
+			if err := tx.InsertAdmin(ctx, *a); err != nil {
+				return err
+			}
+		}
+		row := AdminSessionRow{
+			AdminSession: AdminSession{Method: MethodOIDC, AuthenticatedAt: v.provedAt(who), ProviderSession: who.SessionID},
+			TripHash:     who.Trip,
+		}
+		if len(row.ProviderSession) > maxProviderSession {
+			row.ProviderSession = ""
+		}
+		in, err = v.begin(ctx, tx, a, row, b)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	return in, err
+}
+
+// provedAt is when they proved who they are. Where the provider does not say, it
+// may have been at any time: never fresh.
+func (v *Vault) provedAt(who Vouched) time.Time {
+	now := v.now()
+	switch at := who.AuthenticatedAt.UTC().Truncate(time.Microsecond); {
+	case who.AuthenticatedAt.IsZero():
+		return now.Add(-FreshFor)
+	case at.After(now):
+		return now
+	default:
+		return at
+	}
+}
+
+// vouchedAdmin finds the admin and locks the row, with what the provider says of
+// them now. One without a CreatedAt is new and not stored yet.
+func (v *Vault) vouchedAdmin(ctx context.Context, tx Tx, who Vouched) (*Admin, error) {
+	a := &Admin{ID: newID("adm"), Issuer: who.Issuer, Subject: who.Subject}
+	known, err := tx.AdminBySubject(ctx, who.Issuer, who.Subject)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if known != nil {
+		if a, err = tx.LockAdmin(ctx, known.ID); err != nil {
+			return nil, err
+		}
+	}
+	a.Email = printable(who.Email, 256)
+	a.Name = cmp.Or(printable(who.Name, 100), a.Email, printable(who.Subject, 100))
+	a.Role = who.Role
+	return a, nil
+}
+
+// RefuseAdmin notes that somebody did not get in: who they are at the OpenID
+// provider, as far as it is known, and why.
+func (v *Vault) RefuseAdmin(ctx context.Context, issuer, subject, reason string) error {
+	return v.store.Update(ctx, func(tx Tx) error {
+		id := subject
+		if subject != "" {
+			known, err := tx.AdminBySubject(ctx, issuer, subject)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if known != nil {
+				id = known.ID
+			}
+		}
+		return v.auditHome(ctx, tx, Caller{Kind: CallerAdmin, ID: id}, ActionAdminRefused, reason, "")
+	})
+}
+
+// logoutSkew is how far the clocks of the provider and ours may be apart.
+const logoutSkew = time.Minute
+
+// EndProviderSessions ends the sessions that somebody began at the issuer before
+// a moment, as it says that they have logged out: those of the subject, or the
+// one with the sid, or of both. It answers how many there were.
+func (v *Vault) EndProviderSessions(ctx context.Context, issuer, subject, sid string, before time.Time) (n int, err error) {
+	if subject == "" && sid == "" {
+		return 0, fault.New(fault.Invalid, "There is no subject and no session.")
+	}
+	err = v.store.Update(ctx, func(tx Tx) error {
+		n = 0
+		sessions, err := tx.ProviderSessions(ctx, issuer, subject, sid, before.Add(logoutSkew))
+		if err != nil {
+			return err
+		}
+		for _, s := range sessions {
+			if err := v.endSession(ctx, tx, Caller{Kind: CallerAdmin, ID: s.AdminID}, s.ID, ReasonAtProvider); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
