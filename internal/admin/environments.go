@@ -5,7 +5,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
+	"github.com/claviger/claviger/internal/vault"
+	"github.com/claviger/claviger/web"
 )
 
 // POST /admin/environment
@@ -21,4 +24,164 @@ func (h *Handler) switchEnvironment(c echo.Context, v visit) error {
 		return err
 	}
 	return c.Redirect(http.StatusSeeOther, orHome(inside(form.Get("next"))))
+}
+
+// environmentsPage lists them, with a form for one more. admin/environments.html
+type environmentsPage struct {
+	frame
+	Notices []web.Notice
+	Rows    []environmentRow
+	Name    web.Field
+}
+
+// environmentRow is an environment in the list.
+type environmentRow struct {
+	vault.Environment
+	// Current is the one that the session looks at.
+	Current bool
+}
+
+// Href is the environment's own page.
+func (r environmentRow) Href() string { return environmentPath(r.ID) }
+
+// Reads is what reads of headers leave in its trail.
+func (r environmentRow) Reads() string {
+	if r.StrictReads {
+		return "One entry each"
+	}
+	return "One entry a minute"
+}
+
+// IsDefault says that its name stays.
+func (r environmentRow) IsDefault() bool { return r.Name == vault.DefaultEnvironment }
+
+func environmentPath(id string) string { return environmentsPath + "/" + id }
+
+func environmentName(value string) web.Field {
+	return web.Field{
+		Name: "name", Label: "Name", Value: value, Required: true, MaxLength: 64, Autocomplete: "off", Code: true,
+		Help: "Lower-case letters, digits, - and _, such as staging.",
+	}
+}
+
+func (v *visit) environmentsPage(c echo.Context, name string) environmentsPage {
+	page := environmentsPage{frame: v.frame(c, environmentsPath), Name: environmentName(name)}
+	for _, e := range v.stay.Environments {
+		page.Rows = append(page.Rows, environmentRow{e, e.ID == v.caller.EnvironmentID})
+	}
+	return page
+}
+
+// GET /admin/environments
+func (h *Handler) listEnvironments(c echo.Context, v visit) error {
+	return httpd.Render(c, http.StatusOK, "admin/environments", v.environmentsPage(c, ""))
+}
+
+// POST /admin/environments
+func (h *Handler) createEnvironment(c echo.Context, v visit) error {
+	form, err := httpd.Form(c)
+	if err != nil {
+		return err
+	}
+	name := form.Get("name")
+	env, err := h.vault.CreateEnvironment(c.Request().Context(), v.caller, name)
+	if wrong := fieldErrors(err); wrong != nil {
+		page := v.environmentsPage(c, name)
+		page.Name.Error, page.Name.Autofocus = wrong["/name"], true
+		return httpd.Render(c, http.StatusUnprocessableEntity, "admin/environments", page)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, environmentPath(env.ID))
+}
+
+// environmentPage is one environment. admin/environment.html
+type environmentPage struct {
+	frame
+	environmentRow
+	NewName web.Field
+	Strict  web.Checkbox
+}
+
+func (v *visit) environmentPage(c echo.Context) (environmentPage, error) {
+	id, err := pathID(c, "environment")
+	if err != nil {
+		return environmentPage{}, err
+	}
+	for _, e := range v.stay.Environments {
+		if e.ID == id {
+			return environmentPage{
+				frame: v.frame(c, environmentsPath), environmentRow: environmentRow{e, e.ID == v.caller.EnvironmentID},
+				NewName: environmentName(e.Name),
+				Strict: web.Checkbox{
+					Name: "strict", Label: "Write an entry for each read, before it is answered", Checked: e.StrictReads,
+					Help: "Otherwise reads are gathered: one entry a minute for each API key and connection.",
+				},
+			}, nil
+		}
+	}
+	return environmentPage{}, fault.New(fault.NotFound, "There is no such environment.")
+}
+
+// GET /admin/environments/{id}
+func (h *Handler) showEnvironment(c echo.Context, v visit) error {
+	page, err := v.environmentPage(c)
+	if err != nil {
+		return err
+	}
+	return httpd.Render(c, http.StatusOK, "admin/environment", page)
+}
+
+// POST /admin/environments/{id}/name
+func (h *Handler) renameEnvironment(c echo.Context, v visit) error {
+	page, err := v.environmentPage(c)
+	if err != nil {
+		return err
+	}
+	form, err := httpd.Form(c)
+	if err != nil {
+		return err
+	}
+	err = h.vault.RenameEnvironment(c.Request().Context(), v.caller, page.ID, form.Get("name"))
+	if wrong := fieldErrors(err); wrong != nil {
+		page.NewName.Value, page.NewName.Error, page.NewName.Autofocus = form.Get("name"), wrong["/name"], true
+		return httpd.Render(c, http.StatusUnprocessableEntity, "admin/environment", page)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, page.Href())
+}
+
+// POST /admin/environments/{id}/reads
+func (h *Handler) setReadAudit(c echo.Context, v visit) error {
+	page, err := v.environmentPage(c)
+	if err != nil {
+		return err
+	}
+	form, err := httpd.Form(c)
+	if err != nil {
+		return err
+	}
+	there := v.caller
+	there.EnvironmentID = page.ID
+	if err := h.vault.SetReadAudit(c.Request().Context(), there, form.Get("strict") != ""); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, page.Href())
+}
+
+// fieldErrors is what is wrong with each field of a form, by pointer; nil for
+// any other error.
+func fieldErrors(err error) map[string]string {
+	f, ok := fault.As(err)
+	if !ok || f.Kind != fault.Invalid || len(f.Fields) == 0 {
+		return nil
+	}
+	wrong := map[string]string{}
+	for _, field := range f.Fields {
+		wrong[field.Pointer] = field.Detail
+	}
+	return wrong
 }

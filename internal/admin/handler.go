@@ -86,6 +86,10 @@ const (
 	apiKeysPath      = "/admin/api-keys"
 	auditPath        = "/admin/audit"
 	revocationsPath  = "/admin/revocations"
+	adminsPath       = "/admin/admins"
+	environmentsPath = "/admin/environments"
+	ownSessionsPath  = "/admin/sessions"
+	linkPath         = "/admin/link/"
 )
 
 // Mount adds the routes to an echo of [httpd.New].
@@ -118,6 +122,33 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/api-keys/:id/revoke", h.signedIn(h.confirmRevokeAPIKey))
 	g.POST("/api-keys/:id/revoke", h.signedIn(h.revokeAPIKey))
 	g.GET("/audit", h.signedIn(h.listAudit))
+	h.mountAccess(g)
+}
+
+// mountAccess adds the routes on who gets in, and to what.
+func (h *Handler) mountAccess(g *echo.Group) {
+	admins := func(next step) echo.HandlerFunc { return h.signedIn(h.needs(vault.ScopeAdminsWrite, next)) }
+	g.GET("/admins", admins(h.listAdmins))
+	g.GET("/admins/new", admins(h.fresh(h.askToInvite)))
+	g.POST("/admins", admins(h.fresh(h.invite)))
+	g.GET("/admins/:id", admins(h.showAdmin))
+	g.POST("/admins/:id/link", admins(h.fresh(h.inviteAgain)))
+	g.POST("/admins/:id/role", admins(h.changed(h.setRole)))
+	g.GET("/admins/:id/remove", admins(h.fresh(h.confirmRemoveAdmin)))
+	g.POST("/admins/:id/remove", admins(h.changed(h.removeAdmin)))
+	g.POST("/admins/:id/restore", admins(h.changed(h.restoreAdmin)))
+	g.POST("/admins/:id/end-sessions", admins(h.endSessionsOf))
+
+	g.GET("/sessions", h.signedIn(h.listOwnSessions))
+	g.POST("/sessions/end", h.signedIn(h.endOtherSessions))
+	g.POST("/sessions/:id/end", h.signedIn(h.endSession))
+
+	environments := func(next step) echo.HandlerFunc { return h.signedIn(h.needs(vault.ScopeEnvironmentsWrite, next)) }
+	g.GET("/environments", environments(h.listEnvironments))
+	g.POST("/environments", environments(h.createEnvironment))
+	g.GET("/environments/:id", environments(h.showEnvironment))
+	g.POST("/environments/:id/name", environments(h.renameEnvironment))
+	g.POST("/environments/:id/reads", environments(h.setReadAudit))
 }
 
 // GET /admin

@@ -75,6 +75,31 @@ func routes() map[string]route {
 		"POST /admin/connections/:id/verify":         {least: vault.RoleOperator, of: ofConnection},
 		"POST /admin/connections/:id/reconnect":      {least: vault.RoleOperator, of: ofConnection},
 		"POST /admin/connections/:id/tags":           {least: vault.RoleOperator, of: ofConnection},
+
+		"GET /admin/admins":                   {least: vault.RoleOwner},
+		"GET /admin/admins/new":               {least: vault.RoleOwner},
+		"POST /admin/admins":                  {least: vault.RoleOwner},
+		"GET /admin/admins/:id":               {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/admins/:id/link":         {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/admins/:id/role":         {least: vault.RoleOwner, of: ofNone},
+		"GET /admin/admins/:id/remove":        {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/admins/:id/remove":       {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/admins/:id/restore":      {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/admins/:id/end-sessions": {least: vault.RoleOwner, of: ofNone},
+
+		"GET /admin/sessions":          {least: vault.RoleViewer},
+		"POST /admin/sessions/end":     {least: vault.RoleViewer},
+		"POST /admin/sessions/:id/end": {least: vault.RoleViewer, of: ofNone},
+
+		"GET /admin/environments":            {least: vault.RoleOwner},
+		"POST /admin/environments":           {least: vault.RoleOwner},
+		"GET /admin/environments/:id":        {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/environments/:id/name":  {least: vault.RoleOwner, of: ofNone},
+		"POST /admin/environments/:id/reads": {least: vault.RoleOwner, of: ofNone},
+
+		"GET /admin/sign-in/provider":    {},
+		"GET /admin/callback":            {},
+		"POST /admin/backchannel-logout": {},
 	}
 }
 
@@ -111,6 +136,7 @@ func (w *world) eachRoute(fn func(method, path string, r route)) {
 // there, so that what is allowed does nothing.
 func TestRoles(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
+		w.withProvider(rules)
 		for _, role := range vault.Roles() {
 			b := w.admin(role)
 			token := b.token(b.page("/admin/connections"))
@@ -142,6 +168,7 @@ func TestRoles(t *testing.T) {
 // environment: to an owner, and with a token that is good, it is not there.
 func TestAnotherEnvironment(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
+		w.withProvider(rules)
 		env, err := w.vault.EnsureEnvironment(t.Context(), "another")
 		if err != nil {
 			t.Fatal(err)

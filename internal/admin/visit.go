@@ -50,6 +50,17 @@ func (h *Handler) guarded(next step, anywhere bool) echo.HandlerFunc {
 	}
 }
 
+// needs is for steps that show nothing, and change nothing, to whom the scope is
+// wanting.
+func (h *Handler) needs(scope vault.Scope, next step) step {
+	return func(c echo.Context, v visit) error {
+		if err := h.vault.Allow(c.Request().Context(), v.caller, scope); err != nil {
+			return err
+		}
+		return next(c, v)
+	}
+}
+
 // fresh is for pages whose form needs a fresh sign-in: it is asked for before
 // the form, not after it has been filled in.
 func (h *Handler) fresh(next step) step {
@@ -115,8 +126,9 @@ type frame struct {
 	Environment string
 	// Switch is the choice of environments; nil where there is only one.
 	Switch []web.Option
-	// Section is the main page to show after a switch.
+	// Section is the main page to show after a switch, Here the page itself.
 	Section string
+	Here    string
 	// Token goes into every form.
 	Token string
 	Nav   []place
@@ -143,6 +155,7 @@ type place struct {
 func (v *visit) frame(c echo.Context, at string) frame {
 	f := frame{
 		Admin: v.stay.Admin, Environment: v.stay.Environment, Section: orHome(at),
+		Here:  inside(c.Request().URL.RequestURI()),
 		Token: v.ticket.formToken(v.caller.EnvironmentID), caller: v.caller,
 	}
 	if len(v.stay.Environments) > 1 {
@@ -158,6 +171,8 @@ func (v *visit) frame(c echo.Context, at string) frame {
 		{integrationsPath, "Integrations", vault.ScopeIntegrationsRead},
 		{apiKeysPath, "API keys", vault.ScopeAPIKeysWrite},
 		{auditPath, "Audit trail", vault.ScopeAuditRead},
+		{adminsPath, "Admins", vault.ScopeAdminsWrite},
+		{environmentsPath, "Environments", vault.ScopeEnvironmentsWrite},
 	} {
 		if !v.caller.May(p.scope) {
 			continue

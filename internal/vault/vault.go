@@ -116,6 +116,12 @@ func (v *Vault) connectionEntry(caller Caller, action Action, c *Connection) Aud
 	return e
 }
 
+// Allow answers nil if the caller has the scope, for pages that only ask what to
+// do: whoever may not do it need not be asked. A refusal is in the trail.
+func (v *Vault) Allow(ctx context.Context, caller Caller, scope Scope) error {
+	return v.allow(ctx, caller, scope, "")
+}
+
 // allow answers nil if the caller has the scope. A refusal is in the trail
 // before it is answered.
 func (v *Vault) allow(ctx context.Context, caller Caller, scope Scope, connectionID string) error {
