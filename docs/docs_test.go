@@ -38,7 +38,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatalf("claviger help: %v\n%s", err, out)
 	}
-	line := regexp.MustCompile(`(?m)^ +(CLAVIGER_[A-Z_]+) +(\*?) *-\S+ +.*?(?:\(default (\S+)\))?$`)
+	line := regexp.MustCompile(`(?m)^ +(CLAVIGER_[A-Z_]+) +(\*?) *-\S+ +.*?(?:\(default ([^()]+)\))?$`)
 	var want []string
 	secrets := []string{}
 	for _, m := range line.FindAllStringSubmatch(string(out), -1) {
@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 	}
 	page := read(t, "configuration.md")
 	// Name, whether it is secret, and default, in the order of the program.
-	got := regexp.MustCompile("(?m)^\\| `CLAVIGER_[A-Z_]+`(?: \\\\\\*)? \\| \\S+ \\|").FindAllString(page, -1)
+	got := regexp.MustCompile("(?m)^\\| `CLAVIGER_[A-Z_]+`(?: \\\\\\*)? \\| (?:–|`[^`]+`) \\|").FindAllString(page, -1)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the table of configuration.md (-program +page):\n%s", diff)
 	}

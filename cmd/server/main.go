@@ -156,7 +156,7 @@ func (p *process) usage() {
 		if s.def != "" {
 			def = " (default " + s.def + ")"
 		}
-		fmt.Fprintf(w, "  %s%-23s%s -%-16s %s%s\n", envPrefix, s.name, mark, s.flag(), s.usage, def)
+		fmt.Fprintf(w, "  %s%-25s%s -%-24s %s%s\n", envPrefix, s.name, mark, s.flag(), s.usage, def)
 	}
 }
 

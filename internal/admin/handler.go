@@ -47,7 +47,7 @@ type Handler struct {
 	flashes   *flashes
 	sealer    *sealer
 	trips     httpd.Cookie
-	provider  *Provider
+	issuer    *Provider
 	tries     *limiter
 	logouts   *limiter
 	now       func() time.Time
@@ -69,11 +69,11 @@ func New(cfg Config) *Handler {
 		sessions:  newKeeper(cfg.PublicURL, seal),
 		sealer:    seal,
 		// Lax: the provider's redirect has to bring it.
-		trips:    httpd.NewCookie(cfg.PublicURL, "clv_admin_trip", http.SameSiteLaxMode, login.TripLife),
-		provider: cfg.Provider,
-		tries:    newLimiter(now, triesPerMinute),
-		logouts:  newLimiter(now, logoutsPerMinute),
-		now:      now,
+		trips:   httpd.NewCookie(cfg.PublicURL, "clv_admin_trip", http.SameSiteLaxMode, login.TripLife),
+		issuer:  cfg.Provider,
+		tries:   newLimiter(now, triesPerMinute),
+		logouts: newLimiter(now, logoutsPerMinute),
+		now:     now,
 	}
 }
 
@@ -98,7 +98,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/sign-in", h.askToSignIn)
 	g.GET("/link/:token", h.showLink)
 	g.POST("/link/:token", h.useLink)
-	if h.provider != nil {
+	if h.issuer != nil {
 		g.GET("/sign-in/provider", h.goToProvider)
 		g.GET("/callback", h.callback)
 		g.POST("/backchannel-logout", h.backChannelLogout)

@@ -69,7 +69,7 @@ func (h *Handler) goToProvider(c echo.Context) error {
 	}
 	ctx := c.Request().Context()
 	var to *url.URL
-	if to, trip.Trip, err = h.provider.Login.Begin(ctx, maxAge); err != nil {
+	if to, trip.Trip, err = h.issuer.Login.Begin(ctx, maxAge); err != nil {
 		return h.refusePerson(c, trip, err)
 	}
 	sealed, err := h.sealer.seal(sealedTrip, trip)
@@ -102,7 +102,7 @@ func (h *Handler) callback(c echo.Context) error {
 	if err != nil {
 		return h.refusePerson(c, trip, &login.Refusal{Reason: login.ReasonReply, Err: errors.New("the query cannot be read")})
 	}
-	who, err := h.provider.Login.Complete(ctx, trip.Trip, reply, claimsOf(h.provider.Roles))
+	who, err := h.issuer.Login.Complete(ctx, trip.Trip, reply, claimsOf(h.issuer.Roles))
 	if err != nil {
 		return h.refusePerson(c, trip, err)
 	}
@@ -128,7 +128,7 @@ var errNoRole = errors.New("no rule gives this account a role")
 
 // admit begins a session for a person who has a role here.
 func (h *Handler) admit(ctx context.Context, c echo.Context, trip adminTrip, who login.Person) (vault.SignedIn, error) {
-	role := roleOf(h.provider.Roles, who.Claims)
+	role := roleOf(h.issuer.Roles, who.Claims)
 	if role == "" {
 		if err := h.vault.RefuseAdmin(ctx, who.Issuer, who.Subject, vault.ReasonNoRole); err != nil {
 			return vault.SignedIn{}, err
@@ -154,7 +154,7 @@ func (h *Handler) refusePerson(c echo.Context, trip adminTrip, err error) error 
 	switch {
 	case errors.Is(err, errNoRole):
 		outcome, n.Title = vault.ReasonNoRole, "Your account has no role here"
-		n.Text = "You are known at " + h.provider.Login.Host() + ", and nobody has given your account a role in Claviger. Ask an owner, or sign in there with another account."
+		n.Text = "You are known at " + h.issuer.Login.Host() + ", and nobody has given your account a role in Claviger. Ask an owner, or sign in there with another account."
 	case errors.Is(err, vault.ErrNotAdmitted):
 		outcome, n.Title = vault.ReasonRemoved, "You were removed as an admin"
 		n.Text = "An owner can let you in again."
@@ -173,11 +173,11 @@ func (h *Handler) refusePerson(c echo.Context, trip adminTrip, err error) error 
 			}
 		}
 	case errors.As(err, &unavailable):
-		status, outcome, n.Title = http.StatusServiceUnavailable, "provider_unavailable", h.provider.Login.Host()+" does not answer"
+		status, outcome, n.Title = http.StatusServiceUnavailable, "provider_unavailable", h.issuer.Login.Host()+" does not answer"
 		n.Text = "Try again in a minute. Where it stays so, a sign-in link lets you in: " + inviteCommand + "."
 		c.Response().Header().Set("Retry-After", retryAfter(max(unavailable.RetryAfter, time.Second)))
 	case errors.As(err, &metadata):
-		status, outcome, n.Title = http.StatusBadGateway, "provider_settings", h.provider.Login.Host()+" cannot be used"
+		status, outcome, n.Title = http.StatusBadGateway, "provider_settings", h.issuer.Login.Host()+" cannot be used"
 		n.Text = "What it publishes about itself does not fit the settings. The log says more. A sign-in link lets you in: " + inviteCommand + "."
 	default:
 		return err

@@ -32,7 +32,7 @@ func (h *Handler) backChannelLogout(c echo.Context) error {
 		rec.SetOutcome("logout_refused")
 		return c.JSON(http.StatusBadRequest, logoutError{"invalid_request"})
 	}
-	issuer, out, err := h.provider.Login.Logout(ctx, vault.NewSecret(form.Get("logout_token")))
+	issuer, out, err := h.issuer.Login.Logout(ctx, vault.NewSecret(form.Get("logout_token")))
 	if rejected := new(oidc.Rejection); errors.As(err, &rejected) {
 		rec.SetOutcome("logout_refused")
 		rec.Add(slog.String("error", rejected.Error()))

@@ -42,10 +42,10 @@ const inviteCommand = "claviger admin invite"
 
 func (h *Handler) newSignInPage(next string) signInPage {
 	page := signInPage{Command: web.Copy{Name: "command", Label: "Where Claviger runs", Value: inviteCommand}}
-	if h.provider != nil {
+	if h.issuer != nil {
 		q := url.Values{}
 		setSome(q, "next", next)
-		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.provider.Login.Host()}
+		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.issuer.Login.Host()}
 	}
 	return page
 }

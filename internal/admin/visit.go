@@ -256,10 +256,10 @@ func (h *Handler) askAgain(c echo.Context, v visit) error {
 			Name: "command", Label: "Where Claviger runs", Value: inviteCommand + " -admin " + v.stay.Admin.ID,
 		},
 	}
-	if h.provider != nil && v.stay.Session.Method == vault.MethodOIDC {
+	if h.issuer != nil && v.stay.Session.Method == vault.MethodOIDC {
 		q := url.Values{"again": {"1"}}
 		setSome(q, "next", pageOfForm(c))
-		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.provider.Login.Host()}
+		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.issuer.Login.Host()}
 	}
 	return httpd.Render(c, http.StatusForbidden, "admin/again", page)
 }
