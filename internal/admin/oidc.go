@@ -111,6 +111,7 @@ func (h *Handler) callback(c echo.Context) error {
 	}
 	in, err := h.admit(ctx, c, trip, who)
 	if err != nil {
+		httpd.RecordOf(ctx).Add(slog.String("subject", who.Subject))
 		return h.refusePerson(c, trip, err)
 	}
 	if err := h.welcome(c, in); err != nil {

@@ -162,7 +162,7 @@ func TestRolesFromClaims(t *testing.T) {
 				}
 				if name != "userinfo of somebody else" {
 					w.wantOn(a.body, []string{"Your account has no role here"})
-					if e.ActorID != "ada-1815" || e.Reason != vault.ReasonNoRole {
+					if e.ActorID != vault.SubjectID(op.URL, "ada-1815") || e.Reason != vault.ReasonNoRole {
 						t.Errorf("newest entry = %+v", e)
 					}
 				}

@@ -99,7 +99,7 @@ func TestLimitedToIntegrations(t *testing.T) {
 			bulk := "/v1/revocations/" + w.post("/v1/revocations", body).as(key).want(http.StatusAccepted).text("id")
 			w.must(w.vault.Tidy(w.t.Context()))
 			w.get(bulk).as(key).want(http.StatusOK).is("status", "completed")
-			w.get(bulk+"/items").as(key).want(http.StatusOK).lacks(x.connection)
+			w.get(bulk + "/items").as(key).want(http.StatusOK).lacks(x.connection)
 		}
 		w.get("/v1/connections/"+mine).as(key).want(http.StatusOK).is("status", "revoked")
 		w.get("/v1/connections/"+x.connection).want(http.StatusOK).is("status", "active")

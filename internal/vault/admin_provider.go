@@ -3,7 +3,10 @@ package vault
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/claviger/claviger/internal/fault"
@@ -83,7 +86,7 @@ func (v *Vault) signInByProvider(ctx context.Context, who Vouched, b Browser) (S
 			refused, reason = ErrNotAdmitted, ReasonRemoved
 		}
 		if refused != nil {
-			return v.auditHome(ctx, tx, Caller{Kind: CallerAdmin, ID: cmp.Or(a.ID, who.Subject)}, ActionAdminRefused, reason, "")
+			return v.auditHome(ctx, tx, Caller{Kind: CallerAdmin, ID: actorOf(a, who)}, ActionAdminRefused, reason, "")
 		}
 		if a.CreatedAt.IsZero() {
 			a.CreatedAt = v.now()
@@ -105,6 +108,21 @@ func (v *Vault) signInByProvider(ctx context.Context, who Vouched, b Browser) (S
 		err = refused
 	}
 	return in, err
+}
+
+// SubjectID names somebody in the trail who is no admin: by a hash of who they
+// are at the OpenID provider, as a subject may be any text.
+func SubjectID(issuer, subject string) string {
+	h := sha256.Sum256([]byte(issuer + "\x00" + subject))
+	return "sub_" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(h[:16]))
+}
+
+// actorOf is an admin's id, or a [SubjectID] for one who is not stored.
+func actorOf(a *Admin, who Vouched) string {
+	if a.CreatedAt.IsZero() {
+		return SubjectID(who.Issuer, who.Subject)
+	}
+	return a.ID
 }
 
 // provedAt is when they proved who they are. Where the provider does not say, it
@@ -144,8 +162,9 @@ func (v *Vault) vouchedAdmin(ctx context.Context, tx Tx, who Vouched) (*Admin, e
 // provider, as far as it is known, and why.
 func (v *Vault) RefuseAdmin(ctx context.Context, issuer, subject, reason string) error {
 	return v.store.Update(ctx, func(tx Tx) error {
-		id := subject
+		id := ""
 		if subject != "" {
+			id = SubjectID(issuer, subject)
 			known, err := tx.AdminBySubject(ctx, issuer, subject)
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err

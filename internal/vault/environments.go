@@ -167,7 +167,7 @@ func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, name s
 			return err
 		}
 		e := v.entry(caller, ActionEnvironmentRenamed)
-		e.EnvironmentID, e.Reason = id, env.Name
+		e.EnvironmentID = id
 		return tx.InsertAudit(ctx, e)
 	})
 	if errors.Is(err, ErrDuplicate) {
