@@ -155,7 +155,7 @@ func (x *exchange) meantFor() *regexp.Regexp {
 		return regexp.MustCompile(`^a connect token `)
 	case x.method == http.MethodPost && x.path == "/v1/api-keys":
 		return regexp.MustCompile(`^an API key `)
-	case refreshTarget(x.header) != "":
+	case refreshTarget(x.header) != "", x.path == "/admin/sign-in/provider":
 		return regexp.MustCompile(`^a (state|nonce) `) // the way to the provider
 	case x.status == http.StatusSeeOther && strings.HasPrefix(x.path, "/connect/"):
 		return regexp.MustCompile(`^a result `) // the way back to the host

@@ -112,7 +112,10 @@ function serve(issuer) {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
       revocation: { enabled: true },
+      rpInitiatedLogout: { logoutSource: page(askLogout), postLogoutSuccessSource: page(() => '<h1>Signed out</h1>') },
     },
+    // Its own dispatcher keeps it off this machine, where the tests are.
+    fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     routes: {
       authorization: '/connect/authorize',
@@ -185,6 +188,7 @@ function record(provider) {
     'grant.success', 'grant.error', 'grant.revoked',
     'refresh_token.consumed', 'refresh_token.saved', 'refresh_token.destroyed',
     'access_token.destroyed', 'revocation.error',
+    'end_session.success', 'backchannel.success', 'backchannel.error',
   ];
   for (const name of names) {
     provider.on(name, (...args) => {
@@ -195,11 +199,23 @@ function record(provider) {
         grant_type: ctx?.oidc?.params?.grant_type,
         response_mode: ctx?.oidc?.params?.response_mode,
         error: err?.error,
-        detail: err?.error_detail ?? err?.error_description,
+        detail: err?.error_detail ?? err?.error_description ?? err?.message,
       });
     });
   }
   provider.on('server_error', (_ctx, err) => console.error(err));
+}
+
+// page answers with a small page of our own: the provider's own ones ask for
+// fonts elsewhere.
+function page(content) {
+  return (ctx, form) => {
+    ctx.body = `<!doctype html><html lang="en"><title>Company</title><main>${content(form)}</main></html>`;
+  };
+}
+
+function askLogout(form) {
+  return `<h1>Sign out?</h1>${form}<button form="op.logoutForm" name="logout" value="yes">Sign out</button>`;
 }
 
 // showInteraction asks who is there, once; consent follows without a question.
