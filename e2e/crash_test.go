@@ -69,14 +69,7 @@ func endLeases(w *world) {
 // how many rows that was.
 func (w *world) exec(statement string) int64 {
 	w.t.Helper()
-	driver, source := "pgx", w.database
-	if w.kind == "sqlite" {
-		driver, source = "sqlite", "file:"+filepath.Join(w.dataDir, "claviger.db")+"?_pragma=busy_timeout(10000)"
-	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	db := w.open()
 	defer func() { _ = db.Close() }()
 	res, err := db.ExecContext(w.t.Context(), statement)
 	if err != nil {
@@ -87,6 +80,44 @@ func (w *world) exec(statement string) int64 {
 		w.t.Fatal(err)
 	}
 	return n
+}
+
+// rows is what a query for one text finds in the database.
+func (w *world) rows(query string) []string {
+	w.t.Helper()
+	db := w.open()
+	defer func() { _ = db.Close() }()
+	found, err := db.QueryContext(w.t.Context(), query)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = found.Close() }()
+	var all []string
+	for found.Next() {
+		var text string
+		if err := found.Scan(&text); err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	if err := found.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+// open opens the database beside the broker.
+func (w *world) open() *sql.DB {
+	w.t.Helper()
+	driver, source := "pgx", w.database
+	if w.kind == "sqlite" {
+		driver, source = "sqlite", "file:"+filepath.Join(w.dataDir, "claviger.db")+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return db
 }
 
 // TestKilledInRefresh kills a process with SIGKILL in the middle of a refresh.

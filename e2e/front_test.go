@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +69,13 @@ func (f *front) add(b *broker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.brokers = append(f.brokers, u)
+}
+
+// drop forgets a broker, as one does that sees it die.
+func (f *front) drop(b *broker) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.brokers = slices.DeleteFunc(f.brokers, func(u *url.URL) bool { return strings.HasSuffix(b.url, ":"+u.Port()) })
 }
 
 func (f *front) pick() *url.URL {

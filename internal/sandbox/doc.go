@@ -76,6 +76,7 @@
 //	TimeLog.TokenCalls, RefreshCalls     the token endpoint's share
 //	TimeLog.Families, Reuses             refresh tokens issued, spent, reused, in flight at once
 //	TimeLog.Refreshes                    each refresh: spent or reused, answered or not, under which fault
+//	TimeLog.Revocations                  how often a refresh token was ended by its client
 //	TimeLog.AccessToken                  whose an access token is, since when and until when it works
 //	Secrets                              every secret that exists or existed, for leak tests
 package sandbox

@@ -107,29 +107,31 @@ type TimeLog struct {
 
 	keys *keyring
 
-	mu       sync.Mutex
-	clients  map[string]Client
-	tickets  map[string]*authorizeRequest // sign-in pages that wait for an answer
-	codes    map[string]*code
-	families []*family
-	refresh  map[string]*refreshToken
-	access   map[string]*accessToken
-	ledger   []*RefreshCall
-	tampers  []*tampering
-	denials  []denial
+	mu          sync.Mutex
+	clients     map[string]Client
+	tickets     map[string]*authorizeRequest // sign-in pages that wait for an answer
+	codes       map[string]*code
+	families    []*family
+	refresh     map[string]*refreshToken
+	access      map[string]*accessToken
+	ledger      []*RefreshCall
+	revocations map[string]int // of refresh tokens, by family
+	tampers     []*tampering
+	denials     []denial
 }
 
 // NewTimeLog makes the service without serving it; it is an [http.Handler].
 func NewTimeLog(cfg Config) *TimeLog {
 	cfg = cfg.withDefaults()
 	t := &TimeLog{
-		Service: newService(TimeLogName, cfg, cfg.TimeLogAccounts, func() string { return "tlpat-sandbox-" + randomToken() }),
-		keys:    newKeyring(),
-		clients: make(map[string]Client),
-		tickets: make(map[string]*authorizeRequest),
-		codes:   make(map[string]*code),
-		refresh: make(map[string]*refreshToken),
-		access:  make(map[string]*accessToken),
+		Service:     newService(TimeLogName, cfg, cfg.TimeLogAccounts, func() string { return "tlpat-sandbox-" + randomToken() }),
+		keys:        newKeyring(),
+		clients:     make(map[string]Client),
+		tickets:     make(map[string]*authorizeRequest),
+		codes:       make(map[string]*code),
+		refresh:     make(map[string]*refreshToken),
+		access:      make(map[string]*accessToken),
+		revocations: make(map[string]int),
 	}
 	t.Set(func(s *TimeLogSettings) {
 		*s = TimeLogSettings{

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -44,6 +45,14 @@ func (t *TimeLog) Refreshes() []RefreshCall {
 		out[i] = *c
 	}
 	return out
+}
+
+// Revocations counts, by family, how often a client has ended its refresh token
+// (RFC 7009), spent or not, ended before or not.
+func (t *TimeLog) Revocations() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.revocations)
 }
 
 // AccessToken is what the service knows about an access token.

@@ -284,6 +284,7 @@ func (t *TimeLog) revocation(w http.ResponseWriter, r *http.Request) {
 	}
 	t.mu.Lock()
 	if tok, ok := t.refresh[value]; ok && tok.family.ClientID == client.ID {
+		t.revocations[tok.family.ID]++
 		tok.family.revoke("client", t.now())
 	}
 	if a, ok := t.access[value]; ok && a.grant.client.ID == client.ID {

@@ -9,13 +9,24 @@
 // again by itself. Once the status is another one, the page is loaded anew: it
 // has more to say then. Nothing is read out but the end of it.
 
+const again = 3000; // milliseconds until a server is asked again that is not there
+const mostTries = 100; // it is not there, or nobody is signed in any more
+
 for (const section of document.querySelectorAll("[data-progress]")) {
-  follow(section);
+  follow(section, 0);
 }
 
-function follow(section) {
+function follow(section, tries) {
   const events = new EventSource(section.dataset.progress);
+  events.addEventListener("error", () => {
+    // Where the connection is lost the browser asks again by itself; where the
+    // answer is another one than events it does not.
+    if (events.readyState === EventSource.CLOSED && tries < mostTries) {
+      setTimeout(() => follow(section, tries + 1), again);
+    }
+  });
   events.addEventListener("progress", (event) => {
+    tries = 0;
     const now = JSON.parse(event.data);
     for (const element of section.querySelectorAll("[data-live]")) {
       const text = String(now[element.dataset.live]);
