@@ -61,7 +61,13 @@ func TestRevokeMany(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ids, other := w.crowd(3)
 		b := w.admin(vault.RoleOperator)
-		token := b.token(b.page("/admin/connections"))
+		list := b.page("/admin/connections?tag.team=blue&status=active")
+		token := b.token(list)
+		w.wantOn(list, []string{
+			`action="/admin/revocations/preview"`, `name="connection_id" value="` + ids[0] + `"`, `name="all" value="matching"`, "Revoke all that match…",
+			`<input type="hidden" name="status" value="active">`, `<input type="hidden" name="tag.team" value="blue">`,
+		}, other.ID)
+		w.wantOn(w.admin(vault.RoleViewer).page("/admin/connections"), []string{ids[0]}, "revocations/preview", `type="checkbox"`)
 
 		a := b.post("/admin/revocations/preview", url.Values{"token": {token}, "all": {"matching"}, "tag.team": {"blue"}, "status": {"active"}, "q": {""}})
 		if a.status != http.StatusSeeOther || a.location != "/admin/revocations/new?status=active&tag.team=blue" {
@@ -117,6 +123,8 @@ func TestRevokeMany(t *testing.T) {
 				t.Errorf("revoked by %+v", e)
 			}
 		}
+
+		w.wantOn(b.page("/admin/connections?status=revoked"), []string{ids[0]}, `type="checkbox"`)
 
 		// What was on the page is over: nothing is revoked twice.
 		w.wantOn(b.page("/admin/revocations/new?ids="+strings.Join(ids, ".")), []string{"There is nothing to revoke"})

@@ -27,8 +27,11 @@ type connectionsPage struct {
 	More bool
 	// Tags are the tags that the list is narrowed to.
 	Tags []tagFilter
-	// Filtered says that the list is narrowed at all.
+	// Filtered says that the list is narrowed at all, and Query by what.
 	Filtered bool
+	Query    []parameter
+	// Tickable offers to revoke what is ticked.
+	Tickable bool
 	Rows     []connectionRow
 	Pager    pager
 }
@@ -42,6 +45,9 @@ type tagFilter struct {
 
 // connectionRow is a connection in a list.
 type connectionRow struct{ vault.Connection }
+
+// Live says that it can be revoked.
+func (r connectionRow) Live() bool { return r.Status != vault.StatusRevoked }
 
 // Href is the connection's own page.
 func (r connectionRow) Href() string { return connectionPath(r.ID) }
@@ -120,7 +126,8 @@ func (h *Handler) listConnections(c echo.Context, v visit) error {
 		return err
 	}
 	query := connectionQuery(f)
-	page.Filtered = len(query) > 0
+	page.Filtered, page.Query = len(query) > 0, parameters(query)
+	page.Tickable = v.caller.May(vault.ScopeConnectionsRevoke)
 	found, page.Pager = paged(found, f.CursorOf, f.Page, connectionsPath, query, "connection", "connections")
 	page.Pager.inOrder(f.Order(), len(found))
 	for _, x := range found {

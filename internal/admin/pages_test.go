@@ -22,7 +22,7 @@ func user(id string) vault.EndUser {
 	return vault.EndUser{ID: id, Name: "Name of " + id, Email: id + "@mail.example"}
 }
 
-var rowLink = regexp.MustCompile(`<td role="cell" class="main"><a href="/admin/connections/(con_\w+)">`)
+var rowLink = regexp.MustCompile(`<td role="cell" class="main">(?:<label class="tick">.*?</label>)?<a href="/admin/connections/(con_\w+)">`)
 
 // listed is the ids of the connections on a page, in order.
 func listed(page string) []string {

@@ -3,6 +3,7 @@ package admin
 import (
 	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/claviger/claviger/internal/httpd"
@@ -90,4 +91,15 @@ func setSome(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)
 	}
+}
+
+// parameter is one of a query, for forms that take it along.
+type parameter struct{ Name, Value string }
+
+func parameters(q url.Values) []parameter {
+	var all []parameter
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		all = append(all, parameter{name, q.Get(name)})
+	}
+	return all
 }
