@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -98,10 +99,20 @@ func (b *broker) checkKeyset(ctx context.Context, write bool) error {
 	return b.vault.CheckKeyset(ctx)
 }
 
+// closeAuditTime bounds the last that a process writes.
+const closeAuditTime = 5 * time.Second
+
 // close releases what is open, in the reverse order.
 func (b *broker) close() {
 	if b.outbound != nil {
 		b.outbound.Close()
+	}
+	if b.vault != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeAuditTime)
+		defer cancel()
+		if err := b.vault.CloseAudit(ctx); err != nil {
+			b.log.Error("closing", "error", err)
+		}
 	}
 	if b.store != nil {
 		if err := b.store.Close(); err != nil {

@@ -116,6 +116,7 @@ func commands() []command {
 		{"admin", "invite|list|remove|restore", "the people who get into the console, by links that work once", adminCommand},
 		{"apply", "-f FILE", "environments, integrations and API keys as a file declares them; shows a plan first", applyCommand},
 		{"export", "", "writes such a file of what is there", exportCommand},
+		{"audit", "verify|export", "the trail: is it as it was written, and all of it as JSON lines", auditCommand},
 		{"doctor", "", "checks configuration, database, schema, keyset, clock and reachability", doctor},
 		{"version", "", "version, commit and Go version", printVersion},
 	}

@@ -13,20 +13,22 @@ const (
 	flushEvery  = 250 * time.Millisecond
 	flushRounds = 3 // a read waits half a second at least for others of its minute
 	numberEvery = time.Second
+	noteEvery   = time.Minute
 	tidyEvery   = 15 * time.Second
 	tellEvery   = 5 * time.Second
 	keepPast    = 30 * 24 * time.Hour
 )
 
 // Run flushes reads, numbers events, revokes what was not redeemed and what is to
-// be revoked in bulk, tells providers and removes what is over, until ctx ends;
-// then it flushes once more. It answers only what that last flush does. A provider
+// be revoked in bulk, tells providers, signs how far the trail has come and removes
+// what is over, until ctx ends; then it flushes once more. It answers only what that last flush does. A provider
 // that hangs keeps none of the rest waiting.
 func (v *Vault) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { v.flushes(ctx) })
 	loops.Go(func() { v.every(ctx, numberEvery, v.numberEvents) })
 	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
+	loops.Go(func() { v.every(ctx, noteEvery, v.checkpoint) })
 	loops.Go(func() { v.tells(ctx) })
 	loops.Go(func() { v.bulks(ctx) })
 	loops.Wait()

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -154,7 +155,8 @@ func uuidAt(moment uint64, id [16]byte) string {
 // trailKeys prove entries and sign checkpoints. They are derived from the
 // master keyset, whose primary key makes the first.
 type trailKeys struct {
-	proofs [][]byte
+	proofs  [][]byte
+	signers []ed25519.PrivateKey
 }
 
 // newTrailKeys derives them when they are first needed.
@@ -164,7 +166,15 @@ func newTrailKeys(master *Keyset) func() (*trailKeys, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &trailKeys{proofs: proofs}, nil
+		seeds, err := master.Derive("audit-checkpoint")
+		if err != nil {
+			return nil, err
+		}
+		keys := &trailKeys{proofs: proofs}
+		for _, seed := range seeds {
+			keys.signers = append(keys.signers, ed25519.NewKeyFromSeed(seed))
+		}
+		return keys, nil
 	})
 }
 

@@ -27,6 +27,14 @@ type auditStore interface {
 	// that begins another.
 	EndAudit(ctx context.Context) (ChainHead, error)
 
+	// LastCheckpoint is the one with the highest number, nil where there is none.
+	LastCheckpoint(ctx context.Context) (*Checkpoint, error)
+	// InsertCheckpoint writes one, or answers [ErrDuplicate] where its number is
+	// taken.
+	InsertCheckpoint(ctx context.Context, c Checkpoint) error
+	// ReadTrail runs fn on the trail as it is at one moment.
+	ReadTrail(ctx context.Context, fn func(TrailReader) error) error
+
 	// AddReads writes gathered reads: an audit entry for each, and last_read_at
 	// of the connections and last_used_at of the keys where they are older than
 	// [UseCoarse], all or nothing. One without a connection is a mere use of the
@@ -35,4 +43,14 @@ type auditStore interface {
 	// AddAudit writes one entry, in a transaction of its own that it may share
 	// with entries that others write at the moment.
 	AddAudit(ctx context.Context, e AuditEntry) error
+}
+
+// TrailReader reads the trail of all environments.
+type TrailReader interface {
+	// TrailEntries lists up to limit entries by id, from the one after the given
+	// id on.
+	TrailEntries(ctx context.Context, after string, limit int) ([]AuditEntry, error)
+	// TrailCheckpoints lists up to limit checkpoints by the id of their entry and
+	// their number, from after the given one on.
+	TrailCheckpoints(ctx context.Context, after Checkpoint, limit int) ([]Checkpoint, error)
 }

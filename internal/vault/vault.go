@@ -48,6 +48,7 @@ type Vault struct {
 	sessionUp          *signal
 	strangers          *strangers
 	trail              func() (*trailKeys, error)
+	noted              lastNoted
 	// bulkUp and outboxUp have something in them where there is work.
 	bulkUp, outboxUp chan struct{}
 }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// auditCommand is `claviger audit verify|export`.
+func auditCommand(ctx context.Context, p *process, args []string) error {
+	verb, rest := verbOf(args)
+	switch verb {
+	case "verify":
+		return auditVerify(ctx, p, rest)
+	case "export":
+		return auditExport(ctx, p, rest)
+	}
+	return errors.New("audit wants one of: verify, export")
+}
+
+// findingsShown is how many findings are printed; the rest is counted.
+const findingsShown = 100
+
+func auditVerify(ctx context.Context, p *process, args []string) error {
+	flags := flag.NewFlagSet("audit verify", flag.ContinueOnError)
+	file := flags.String("file", "", "verify this export of a whole trail instead of the database")
+	public := flags.String("public-key", "", "comma-separated public keys, as this command prints them, to verify a file without the keyset")
+	anchor := flags.String("anchor", "", "NUMBER:HASH of a checkpoint, as this command printed it once, that has to be there still")
+	cfg, err := loadConfigWith(flags, args, p.env, true)
+	if err != nil && (*file == "" || *public == "") { // a file and public keys are all it takes
+		return err
+	}
+	var noted *vault.Anchor
+	if *anchor != "" {
+		a, err := vault.ParseAnchor(*anchor)
+		if err != nil {
+			return err
+		}
+		noted = &a
+	}
+	v := trailCheck{process: p, noted: noted}
+	if *file != "" {
+		if v.keys, err = fileKeys(cfg, *public); err != nil {
+			return err
+		}
+		return v.file(*file)
+	}
+	if *public != "" {
+		return errors.New("-public-key goes with -file; the database is verified with the keyset")
+	}
+	b, err := openBrokerTo(ctx, cfg, p.logger(cfg), false)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if v.keys, err = b.keyset.TrailKeys(); err != nil {
+		return err
+	}
+	return b.vault.ReadTrail(ctx, v.verify)
+}
+
+// fileKeys are the keys that a file is verified with. A keyset is not made for
+// that: a new one knows no file.
+func fileKeys(cfg *config, public string) (vault.TrailKeys, error) {
+	if public != "" {
+		return vault.PublicTrailKeys(list(public))
+	}
+	if cfg.Keyset.IsZero() {
+		path := filepath.Join(cfg.DataDir, "keyset.json")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return vault.TrailKeys{}, fmt.Errorf("there is no keyset in %s: give CLAVIGER_KEYSET, or -public-key", path)
+		}
+	}
+	keyset, err := openKeyset(cfg)
+	if err != nil {
+		return vault.TrailKeys{}, err
+	}
+	return keyset.TrailKeys()
+}
+
+// trailCheck is one verification, told on standard output.
+type trailCheck struct {
+	*process
+	keys  vault.TrailKeys
+	noted *vault.Anchor
+}
+
+func (v trailCheck) file(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening the export: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	if err := v.verify(vault.TrailFile(f)); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (v trailCheck) verify(trail vault.Trail) error {
+	shown := 0
+	sum, err := vault.VerifyTrail(trail, v.keys, v.noted, func(f vault.Finding) {
+		if shown++; shown <= findingsShown {
+			fmt.Fprintln(v.stdout, f)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("reading the trail: %w", err)
+	}
+	if more := sum.Findings - findingsShown; more > 0 {
+		fmt.Fprintf(v.stdout, "and %d more\n", more)
+	}
+	fmt.Fprintf(v.stdout, "%d entries in %d chains, %d of them without an end; %d entries dropped, being past their retention\n",
+		sum.Entries, sum.Chains, sum.Open, sum.Dropped)
+	fmt.Fprintf(v.stdout, "%d entries come after the last checkpoint of their chain: the last of them would not be missed\n", sum.Tail)
+	if sum.Newest.Number > 0 {
+		fmt.Fprintf(v.stdout, "%d checkpoints; note the newest elsewhere, for -anchor: %s\n", sum.Checkpoints, sum.Newest)
+	}
+	keys := v.keys.Public()
+	slices.Sort(keys)
+	fmt.Fprintf(v.stdout, "public keys: %s\n", strings.Join(keys, ","))
+	if sum.Findings > 0 {
+		return fmt.Errorf("the trail is not as it was written: %d findings", sum.Findings)
+	}
+	return nil
+}
+
+func auditExport(ctx context.Context, p *process, args []string) error {
+	flags := flag.NewFlagSet("audit export", flag.ContinueOnError)
+	cfg, err := loadConfig(flags, args, p.env)
+	if err != nil {
+		return err
+	}
+	b, err := openBrokerTo(ctx, cfg, p.logger(cfg), false)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return b.vault.ReadTrail(ctx, func(trail vault.Trail) error { return vault.WriteTrail(p.stdout, trail) })
+}

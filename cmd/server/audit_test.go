@@ -1,0 +1,76 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	printedAnchor = regexp.MustCompile(`-anchor: (\S+)`)
+	printedKeys   = regexp.MustCompile(`public keys: (\S+)`)
+)
+
+// The trail of an operator's day: served, a command beside it, verified while it
+// is served and after, exported, and the file verified by somebody without keys.
+func TestAuditCommand(t *testing.T) {
+	eachEnv(t, func(t *testing.T, env map[string]string) {
+		p := start(t, env)
+		key := keyOf(env, p.stdout.String())
+		mustRun(t, env, "apikey", "create")
+		said := mustRun(t, env, "audit", "verify")
+		for _, want := range []string{"entries in 2 chains, 1 of them without an end", "1 checkpoints"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("while it is served: no %q in\n%s", want, said)
+			}
+		}
+		if status, body := get(t, p.url+"/v1/api-keys", key); status != http.StatusOK {
+			t.Errorf("%d %s", status, body)
+		}
+		if err := p.stop(); err != nil {
+			t.Fatal(err)
+		}
+		said = mustRun(t, env, "audit", "verify")
+		for _, want := range []string{"in 2 chains, 0 of them without an end", "0 entries come after the last checkpoint", "2 checkpoints"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("no %q in\n%s", want, said)
+			}
+		}
+		anchor, keys := printedAnchor.FindStringSubmatch(said), printedKeys.FindStringSubmatch(said)
+		if anchor == nil || keys == nil {
+			t.Fatalf("no anchor or no key in\n%s", said)
+		}
+		mustRun(t, env, "audit", "verify", "-anchor", anchor[1])
+
+		file := filepath.Join(t.TempDir(), "trail.jsonl")
+		if err := os.WriteFile(file, []byte(mustRun(t, env, "audit", "export")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, env, "audit", "verify", "-file", file, "-anchor", anchor[1])
+		mustRun(t, nil, "audit", "verify", "-file", file, "-anchor", anchor[1], "-public-key", keys[1])
+
+		for what, c := range map[string]struct {
+			args []string
+			says string
+		}{
+			"another anchor": {[]string{"-anchor", "9" + anchor[1][1:]}, "findings"},
+			"no anchor":      {[]string{"-anchor", "x"}, "an anchor is"},
+			"another key":    {[]string{"-file", file, "-public-key", strings.Repeat("00", 32)}, "findings"},
+			"no key":         {[]string{"-file", file, "-public-key", "00"}, "a public key is"},
+			"no file":        {[]string{"-file", filepath.Join(t.TempDir(), "none")}, "opening the export"},
+			"no trail":       {[]string{"-file", os.Args[0]}, "no export of a whole trail"},
+			"key alone":      {[]string{"-public-key", keys[1]}, "-public-key goes with -file"},
+		} {
+			_, _, err := run(t, env, append([]string{"audit", "verify"}, c.args...)...)
+			if err == nil || exitStatus(err) != 1 || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v, want %q", what, err, c.says)
+			}
+		}
+		if _, _, err := run(t, map[string]string{"CLAVIGER_DATA_DIR": t.TempDir()}, "audit", "verify", "-file", file); err == nil || !strings.Contains(err.Error(), "there is no keyset") {
+			t.Errorf("without a keyset: %v", err)
+		}
+	})
+}

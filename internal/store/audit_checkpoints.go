@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+const checkpointColumns = `number, prev, at, kind, writer, seq, entry_id, hash, count, key, signature`
+
+func scanCheckpoint(row scanner) (c vault.Checkpoint, err error) {
+	err = row.Scan(&c.Number, bytesColumn(c.Prev[:]), timeColumn{&c.At}, &c.Kind, &c.Writer, &c.Seq, &c.EntryID,
+		bytesColumn(c.Hash[:]), &c.Count, &c.Key, &c.Signature)
+	return c, err
+}
+
+// LastCheckpoint is the one with the highest number, nil where there is none.
+func (r reader) LastCheckpoint(ctx context.Context) (*vault.Checkpoint, error) {
+	return oneIf(ctx, r.conn, "reading the last audit checkpoint", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints ORDER BY number DESC LIMIT 1`)
+}
+
+// InsertCheckpoint writes one, or answers [vault.ErrDuplicate].
+func (s *Store) InsertCheckpoint(ctx context.Context, c vault.Checkpoint) error {
+	return insertCheckpoint(ctx, s.w, c)
+}
+
+func insertCheckpoint(ctx context.Context, db conn, c vault.Checkpoint) error {
+	return db.insert(ctx, "inserting audit checkpoint",
+		`INSERT INTO audit_checkpoints (`+checkpointColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		c.Number, c.Prev[:], micros(c.At), string(c.Kind), c.Writer, c.Seq, c.EntryID, c.Hash[:], c.Count, c.Key, c.Signature)
+}
+
+// ReadTrail runs fn in one transaction that sees the database as it is when it
+// begins. While it runs SQLite cannot shorten its log, nor Postgres clean up.
+func (s *Store) ReadTrail(ctx context.Context, fn func(vault.TrailReader) error) error {
+	opts := &sql.TxOptions{ReadOnly: true}
+	if s.pool != nil {
+		opts.Isolation = sql.LevelRepeatableRead
+	}
+	db, err := s.read.BeginTx(ctx, opts)
+	if err != nil {
+		return interpretError("beginning transaction", err)
+	}
+	defer func() { _ = db.Rollback() }() // there is nothing to commit
+	return fn(trailReader{conn{db: db, d: s.d}})
+}
+
+// trailReader is [vault.TrailReader].
+type trailReader struct{ conn }
+
+func (r trailReader) TrailEntries(ctx context.Context, after string, limit int) ([]vault.AuditEntry, error) {
+	return many(ctx, r.conn, "reading the trail", scanAudit,
+		`SELECT `+auditColumns+` FROM audit_entries WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+}
+
+func (r trailReader) TrailCheckpoints(ctx context.Context, after vault.Checkpoint, limit int) ([]vault.Checkpoint, error) {
+	return many(ctx, r.conn, "reading audit checkpoints", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE (entry_id, number) > ($1, $2) ORDER BY entry_id, number LIMIT $3`,
+		after.EntryID, after.Number, limit)
+}

@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// CheckpointKind says what a checkpoint states of a chain.
+type CheckpointKind string
+
+// The kinds of checkpoints.
+const (
+	// CheckpointRunning: the chain has come as far as this entry.
+	CheckpointRunning CheckpointKind = "running"
+	// CheckpointClosed: this entry is its last.
+	CheckpointClosed CheckpointKind = "closed"
+	// CheckpointDropped: its entries up to this one were dropped, being past their
+	// retention.
+	CheckpointDropped CheckpointKind = "dropped"
+)
+
+// Checkpoint is a signed statement on a chain of the trail. The checkpoints of all
+// chains are one chain themselves, so that none of them, nor a whole chain of
+// entries, goes missing unseen.
+type Checkpoint struct {
+	Number  int64  // from 1
+	Prev    Digest // of the one before, zero for the first
+	At      time.Time
+	Kind    CheckpointKind
+	Writer  string // the chain
+	Seq     int64  // its entry that this is about
+	EntryID string
+	Hash    Digest // of that entry
+	// Count is how many entries were dropped, 0 for the other kinds.
+	Count int64
+	// Key is the fingerprint of the public key that Signature is to be checked
+	// with.
+	Key       string
+	Signature []byte
+}
+
+// Digest is the hash of the checkpoint. It is what is signed, what the next one
+// has as Prev, and what an operator notes down elsewhere.
+func (c *Checkpoint) Digest() Digest {
+	f := make(form, 0, 512)
+	f.text(checkpointForm)
+	f.text(string(c.Prev[:]))
+	f.number(c.Number)
+	f.number(c.At.UnixMicro())
+	f.text(string(c.Kind))
+	f.text(c.Writer)
+	f.number(c.Seq)
+	f.text(c.EntryID)
+	f.text(string(c.Hash[:]))
+	f.number(c.Count)
+	f.text(c.Key)
+	return sha256.Sum256(f)
+}
+
+// keyFingerprint tells public keys apart: the first 8 bytes of their SHA-256.
+func keyFingerprint(key ed25519.PublicKey) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:8])
+}
+
+// nextCheckpoint is the one after last, which is nil where there is none yet.
+func nextCheckpoint(last *Checkpoint, kind CheckpointKind, head ChainHead, count int64, at time.Time, key ed25519.PrivateKey) Checkpoint {
+	c := Checkpoint{
+		Number: 1, At: at, Kind: kind, Writer: head.Writer, Seq: head.Seq, EntryID: head.EntryID, Hash: head.Hash, Count: count,
+		Key: keyFingerprint(key.Public().(ed25519.PublicKey)),
+	}
+	if last != nil {
+		c.Number, c.Prev = last.Number+1, last.Digest()
+	}
+	digest := c.Digest()
+	c.Signature = ed25519.Sign(key, digest[:])
+	return c
+}
+
+// lastNoted is the entry that this process made its last checkpoint of.
+type lastNoted struct {
+	sync.Mutex
+	ChainHead
+}
+
+// checkpointTries bounds how often others may be first with the next number.
+const checkpointTries = 20
+
+// addCheckpoint signs a statement on a chain and puts it behind all others.
+func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head ChainHead) error {
+	keys, err := v.trail()
+	if err != nil {
+		return err
+	}
+	for range checkpointTries {
+		last, err := v.store.LastCheckpoint(ctx)
+		if err != nil {
+			return err
+		}
+		err = v.store.InsertCheckpoint(ctx, nextCheckpoint(last, kind, head, 0, v.now(), keys.signers[0]))
+		if !errors.Is(err, ErrDuplicate) {
+			return err
+		}
+	}
+	return fmt.Errorf("audit checkpoint of %s: others were first %d times", head.Writer, checkpointTries)
+}
+
+// checkpoint notes how far the chain of this process has come, where it has come
+// any further.
+func (v *Vault) checkpoint(ctx context.Context) error {
+	v.noted.Lock()
+	defer v.noted.Unlock()
+	head, err := v.store.AuditHead(ctx)
+	if err != nil || head.Seq == 0 || head == v.noted.ChainHead {
+		return err
+	}
+	if err := v.addCheckpoint(ctx, CheckpointRunning, head); err != nil {
+		return fmt.Errorf("writing an audit checkpoint: %w", err)
+	}
+	v.noted.ChainHead = head
+	return nil
+}
+
+// CloseAudit ends what this process has written of the trail, and notes that it
+// ends there. It is the last that a process does with a vault; whatever is
+// written after it begins another chain.
+func (v *Vault) CloseAudit(ctx context.Context) error {
+	head, err := v.store.EndAudit(ctx)
+	if err == nil && head.Seq > 0 {
+		err = v.addCheckpoint(ctx, CheckpointClosed, head)
+	}
+	if err != nil {
+		return fmt.Errorf("closing the audit trail of this process: %w", err)
+	}
+	return nil
+}
