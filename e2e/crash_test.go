@@ -209,6 +209,7 @@ func TestKilledInRefresh(t *testing.T) {
 						t.Errorf("%d refreshes were under way at once", f.MaxInFlight)
 					}
 				}
+				w.run("audit", "verify") // the dead process's chain is whole, if without an end
 			})
 		})
 	}
