@@ -48,6 +48,7 @@ var actions = [...]struct {
 	{vault.ActionSessionFinished, "End user done with their accounts"},
 	{vault.ActionIntegrationCreated, "Integration created"},
 	{vault.ActionIntegrationUpdated, "Integration changed"},
+	{vault.ActionIntegrationSecretDropped, "Old client secret dropped"},
 	{vault.ActionIntegrationDeleted, "Integration deleted"},
 	{vault.ActionIntegrationTested, "Integration tested"},
 	{vault.ActionAPIKeyCreated, "API key created"},

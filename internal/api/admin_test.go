@@ -27,7 +27,7 @@ func TestIntegrations(t *testing.T) {
 		want := object{
 			"id": a.text("id"), "key": "staging", "provider": "timelog", "title": "TimeLog (staging)", "client_id": "my-client", "has_client_secret": true,
 			"scopes": body["scopes"], "methods": body["methods"], "overrides": overrides,
-			"redirect_uri": w.url + "/connect/callback/" + a.text("id"), "created_at": now, "updated_at": now,
+			"redirect_uri": w.url + "/connect/callback/" + a.text("id"), "previous_client_secret_until": nil, "created_at": now, "updated_at": now,
 		}
 		path := "/v1/integrations/staging"
 		for _, got := range []*answer{a, w.get(path).want(http.StatusOK)} {
@@ -48,6 +48,11 @@ func TestIntegrations(t *testing.T) {
 		if in := w.opened("staging"); in.ClientSecret.Reveal() != "another-client-secret" {
 			t.Error("the secret is still the old one")
 		}
+		w.get(path).want(http.StatusOK).is("previous_client_secret_until", w.clock.Now().Add(24*time.Hour).Format(time.RFC3339))
+		for _, bad := range []object{{"client_secret": "x", "client_secret_overlap_seconds": -1}, {"client_secret_overlap_seconds": 30*24*3600 + 1}, {"client_secret_overlap_seconds": 60}} {
+			w.patch(path, bad).want(http.StatusUnprocessableEntity).code("invalid_request", "/client_secret_overlap_seconds")
+		}
+		w.patch(path, object{"client_secret_overlap_seconds": 0}).want(http.StatusOK).is("previous_client_secret_until", nil).is("has_client_secret", true)
 		w.patch(path, object{"client_secret": ""}).want(http.StatusUnprocessableEntity).code("invalid_request", "/client_secret")
 		w.patch(path, object{"client_secret": "", "methods": []string{"personal_access_token"}}).want(http.StatusOK).is("has_client_secret", false)
 		w.patch(path, object{"overrides": object{}, "scopes": []string{}, "title": ""}).want(http.StatusOK).is("overrides", object{}).is("scopes", []any{}).is("title", "")
@@ -71,7 +76,7 @@ func TestIntegrations(t *testing.T) {
 		slices.Reverse(actions)
 		if got := js(actions); got != js([]vault.Action{
 			vault.ActionIntegrationCreated, vault.ActionIntegrationUpdated, vault.ActionIntegrationUpdated, vault.ActionIntegrationUpdated,
-			vault.ActionIntegrationUpdated, vault.ActionIntegrationDeleted,
+			vault.ActionIntegrationUpdated, vault.ActionIntegrationUpdated, vault.ActionIntegrationDeleted,
 		}) {
 			t.Errorf("trail: %s", got)
 		}

@@ -142,7 +142,7 @@ func TestIntegrationToBlame(t *testing.T) {
 	each(t, func(w *world) {
 		id := w.timelog()
 		w.planted.add("a-wrong-client-secret")
-		w.patch("/v1/integrations/timelog", object{"client_secret": "a-wrong-client-secret"}).want(http.StatusOK)
+		w.patch("/v1/integrations/timelog", object{"client_secret": "a-wrong-client-secret", "client_secret_overlap_seconds": 0}).want(http.StatusOK)
 		w.clock.pass(2 * time.Hour)
 		w.get("/v1/connections/" + id + "/headers").want(http.StatusBadGateway).code("provider_rejected")
 		w.get("/v1/connections/"+id).want(http.StatusOK).is("status", "active")

@@ -22,9 +22,12 @@ type integration struct {
 	Methods         []string        `json:"methods"`
 	Overrides       vault.Overrides `json:"overrides"`
 	// RedirectURI is what has to be registered at the provider.
-	RedirectURI string    `json:"redirect_uri"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
+	RedirectURI string `json:"redirect_uri"`
+	// PreviousClientSecretUntil is for how long the secret that was replaced is
+	// still tried.
+	PreviousClientSecretUntil *time.Time `json:"previous_client_secret_until"`
+	CreatedAt                 time.Time  `json:"created_at"`
+	UpdatedAt                 time.Time  `json:"updated_at"`
 }
 
 func (h *Handler) showIntegration(in vault.Integration) integration {
@@ -32,7 +35,7 @@ func (h *Handler) showIntegration(in vault.Integration) integration {
 		ID: in.ID, Key: in.Key, Provider: in.Provider, Title: in.Title,
 		ClientID: wordOrNull(in.ClientID), HasClientSecret: in.HasClientSecret,
 		Scopes: emptyNotNull(in.Scopes), Methods: emptyNotNull(in.Methods), Overrides: in.Overrides,
-		RedirectURI: h.providers.RedirectURI(in.ID), CreatedAt: in.CreatedAt, UpdatedAt: in.UpdatedAt,
+		RedirectURI: h.providers.RedirectURI(in.ID), PreviousClientSecretUntil: orNull(in.PreviousClientSecretUntil), CreatedAt: in.CreatedAt, UpdatedAt: in.UpdatedAt,
 	}
 }
 
@@ -93,11 +96,20 @@ func (h *Handler) patchIntegration(c echo.Context, caller vault.Caller) error {
 		Scopes       *[]string        `json:"scopes"`
 		Methods      *[]string        `json:"methods"`
 		Overrides    *vault.Overrides `json:"overrides"`
+
+		ClientSecretOverlapSeconds *int64 `json:"client_secret_overlap_seconds"`
 	}
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, c.Param("key"), vault.IntegrationPatch(*in))
+	p := vault.IntegrationPatch{
+		Title: in.Title, ClientID: in.ClientID, ClientSecret: in.ClientSecret, Scopes: in.Scopes, Methods: in.Methods, Overrides: in.Overrides,
+	}
+	if in.ClientSecretOverlapSeconds != nil {
+		overlap := overlapOf(in.ClientSecretOverlapSeconds, vault.DefaultSecretOverlap, vault.MaxSecretOverlap)
+		p.ClientSecretOverlap = &overlap
+	}
+	patched, err := h.vault.PatchIntegration(c.Request().Context(), caller, c.Param("key"), p)
 	if err != nil {
 		return err
 	}

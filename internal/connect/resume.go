@@ -47,6 +47,9 @@ func (h *Handler) finish(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if v.session.Kind == vault.SessionTest {
+		in = in.WithoutPrevious()
+	}
 	o, err := h.offer(in)
 	if err != nil {
 		return err

@@ -96,9 +96,9 @@ func withoutPorts(patterns []string) []string {
 
 // client says who asks at the token endpoint, and how that is proven.
 func (t target) client(m oidc.Metadata, c vault.Credential) (tokenendpoint.Credentials, error) {
-	creds := tokenendpoint.Credentials{ClientID: t.in.ClientID, ClientSecret: t.in.ClientSecret}
+	creds := tokenendpoint.Credentials{ClientID: t.in.ClientID, ClientSecret: t.in.ClientSecret, PreviousSecret: t.in.PreviousClientSecret}
 	if _, own := t.method.Field(valueClientID); own {
-		creds.ClientID, creds.ClientSecret = c.Get(valueClientID), c[valueClientSecret]
+		creds = tokenendpoint.Credentials{ClientID: c.Get(valueClientID), ClientSecret: c[valueClientSecret]}
 	}
 	if creds.ClientID == "" {
 		return creds, fault.New(fault.ProviderRejected, "The integration has no client id.")

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/providers/oidc"
 	"github.com/claviger/claviger/internal/providers/tokenendpoint"
 	"github.com/claviger/claviger/internal/vault"
@@ -80,15 +81,15 @@ func (t target) revocationAuth(m oidc.Metadata, secret vault.Secret) tokenendpoi
 	return t.authStyle(m, secret)
 }
 
-// revokeOwnWay is for providers that have a call of their own.
+// revokeOwnWay is for providers that have a call of their own. Where the client
+// proves itself and is refused, the secret before is tried: to end what has ended
+// does no harm.
 func (s *Service) revokeOwnWay(ctx context.Context, t target, c vault.Credential) vault.ProviderOutcome {
-	r := t.method.OAuth.Revocation
-	headers, body, err := t.ownRevocation(c)
-	if err == nil {
-		_, err = s.call(ctx, call{
-			route: "revoke", method: r.Method, headers: headers, body: body, refused: r.Gone, success: r.Success,
-			url: strings.ReplaceAll(r.URL, "{client_id}", url.PathEscape(t.in.ClientID)),
-		})
+	err := s.callOwnWay(ctx, t, c)
+	if t.method.OAuth.Revocation.Auth == ByClient && !t.in.PreviousClientSecret.IsZero() && fault.Is(err, fault.ProviderRejected) {
+		before := t
+		before.in.ClientSecret = t.in.PreviousClientSecret
+		err = s.callOwnWay(ctx, before, c)
 	}
 	switch {
 	case err == nil:
@@ -97,6 +98,19 @@ func (s *Service) revokeOwnWay(ctx context.Context, t target, c vault.Credential
 		return vault.ProviderOutcome{Outcome: vault.OutcomeRevoked, Detail: fmt.Sprintf("The access at %s was over already.", t.provider.Title)}
 	}
 	return s.revocationFailed(ctx, t, err)
+}
+
+func (s *Service) callOwnWay(ctx context.Context, t target, c vault.Credential) error {
+	r := t.method.OAuth.Revocation
+	headers, body, err := t.ownRevocation(c)
+	if err != nil {
+		return err
+	}
+	_, err = s.call(ctx, call{
+		route: "revoke", method: r.Method, headers: headers, body: body, refused: r.Gone, success: r.Success,
+		url: strings.ReplaceAll(r.URL, "{client_id}", url.PathEscape(t.in.ClientID)),
+	})
+	return err
 }
 
 func (t target) ownRevocation(c vault.Credential) (headers []vault.Header, body []byte, err error) {

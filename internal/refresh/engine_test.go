@@ -200,7 +200,7 @@ func TestWrongClientSecretCondemnsNobody(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		c := b.linkTimeLog(t)
 		wrong := vault.NewSecret("a-wrong-client-secret")
-		_, err := b.vault.PatchIntegration(t.Context(), b.caller, "timelog", vault.IntegrationPatch{ClientSecret: &wrong})
+		_, err := b.vault.PatchIntegration(t.Context(), b.caller, "timelog", vault.IntegrationPatch{ClientSecret: &wrong, ClientSecretOverlap: new(time.Duration)})
 		must(t, err)
 		b.clock.pass(2 * time.Hour)
 		_, err = b.Headers(t.Context(), vault.Bearer{Key: b.key}, c.ID, minute)

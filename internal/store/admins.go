@@ -12,7 +12,9 @@ const adminColumns = `id, issuer, subject, email, name, role, created_at, last_s
 func adminInto(a *vault.Admin) []any {
 	return []any{
 		&a.ID, &a.Issuer, &a.Subject, &a.Email, &a.Name, &a.Role,
-		timeColumn{&a.CreatedAt}, timeColumn{&a.LastSignedInAt}, timeColumn{&a.RemovedAt},
+		timeColumn{&a.CreatedAt},
+		timeColumn{&a.LastSignedInAt},
+		timeColumn{&a.RemovedAt},
 	}
 }
 
@@ -68,7 +70,10 @@ const adminSessionColumns = `s.id, s.admin_id, s.environment_id, s.method, s.rol
 func adminSessionInto(s *vault.AdminSession) []any {
 	return []any{
 		&s.ID, &s.AdminID, &s.EnvironmentID, &s.Method, &s.Role, &s.ProviderSession, &s.Address, &s.Agent,
-		timeColumn{&s.CreatedAt}, timeColumn{&s.AuthenticatedAt}, timeColumn{&s.SeenAt}, timeColumn{&s.EndedAt},
+		timeColumn{&s.CreatedAt},
+		timeColumn{&s.AuthenticatedAt},
+		timeColumn{&s.SeenAt},
+		timeColumn{&s.EndedAt},
 	}
 }
 

@@ -102,10 +102,10 @@ func (w *world) newIntegration(key string) vault.IntegrationRow {
 		Integration: vault.Integration{
 			ID: newID("int"), EnvironmentID: w.env.ID, Key: key, Provider: "toggl", Title: "Toggl Track", ClientID: "client",
 			HasClientSecret: true, Scopes: []string{"openid", "a scope with spaces"}, Methods: []string{"api_token", "password"},
-			Overrides: vault.Overrides{BaseURL: "https://staging.example", AllowedHosts: []string{"a.example", "b.example"}},
-			CreatedAt: noon, UpdatedAt: noon.Add(time.Second),
+			Overrides:                 vault.Overrides{BaseURL: "https://staging.example", AllowedHosts: []string{"a.example", "b.example"}},
+			PreviousClientSecretUntil: noon.Add(time.Hour), CreatedAt: noon, UpdatedAt: noon.Add(time.Second),
 		},
-		SealedSecret: []byte("sealed client secret"),
+		SealedSecret: []byte("sealed client secret"), SealedPrevious: []byte("sealed client secret from before"),
 	}
 }
 

@@ -2,18 +2,25 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
-const integrationColumns = `id, environment_id, key, provider, title, client_id, client_secret, scopes, methods, overrides, created_at, updated_at`
+const integrationColumns = `id, environment_id, key, provider, title, client_id, client_secret, scopes, methods, overrides, created_at, updated_at,
+	previous_client_secret, previous_client_secret_until`
 
 func scanIntegration(row scanner) (i vault.IntegrationRow, err error) {
 	err = row.Scan(&i.ID, &i.EnvironmentID, &i.Key, &i.Provider, &i.Title, &i.ClientID, &i.SealedSecret,
 		documentColumn{&i.Scopes}, documentColumn{&i.Methods}, documentColumn{&i.Overrides},
-		timeColumn{&i.CreatedAt}, timeColumn{&i.UpdatedAt})
+		timeColumn{&i.CreatedAt}, timeColumn{&i.UpdatedAt}, &i.SealedPrevious, timeColumn{&i.PreviousClientSecretUntil})
 	i.HasClientSecret = len(i.SealedSecret) > 0
 	return i, err
+}
+
+func scanMetadata(row scanner) (vault.Integration, error) {
+	i, err := scanIntegration(row)
+	return i.Integration, err
 }
 
 // Integration finds one by id in an environment.
@@ -45,11 +52,7 @@ func (r reader) Integrations(ctx context.Context, environmentID string, keys []s
 	w.and("environment_id = ?", environmentID)
 	w.among("key", keys)
 	tail, args := w.page("id", page)
-	scan := func(row scanner) (vault.Integration, error) {
-		i, err := scanIntegration(row)
-		return i.Integration, err
-	}
-	return many(ctx, r.conn, "listing integrations", scan, `SELECT `+integrationColumns+` FROM integrations`+tail, args...)
+	return many(ctx, r.conn, "listing integrations", scanMetadata, `SELECT `+integrationColumns+` FROM integrations`+tail, args...)
 }
 
 // integrationDocuments are the members that are stored as JSON.
@@ -70,10 +73,10 @@ func (t tx) InsertIntegration(ctx context.Context, i vault.IntegrationRow) error
 		return err
 	}
 	return t.insert(ctx, "inserting integration", `
-		INSERT INTO integrations (id, environment_id, key, provider, title, client_id, client_secret, scopes, methods, overrides, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		INSERT INTO integrations (`+integrationColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		i.ID, i.EnvironmentID, i.Key, i.Provider, i.Title, i.ClientID, blob(i.SealedSecret),
-		scopes, methods, overrides, micros(i.CreatedAt), micros(i.UpdatedAt))
+		scopes, methods, overrides, micros(i.CreatedAt), micros(i.UpdatedAt), blob(i.SealedPrevious), micros(i.PreviousClientSecretUntil))
 }
 
 func (t tx) UpdateIntegration(ctx context.Context, i vault.IntegrationRow) error {
@@ -83,9 +86,26 @@ func (t tx) UpdateIntegration(ctx context.Context, i vault.IntegrationRow) error
 	}
 	return t.must(ctx, "updating integration", `
 		UPDATE integrations
-		SET title = $3, client_id = $4, client_secret = $5, scopes = $6, methods = $7, overrides = $8, updated_at = $9
+		SET title = $3, client_id = $4, client_secret = $5, scopes = $6, methods = $7, overrides = $8, updated_at = $9,
+		    previous_client_secret = $10, previous_client_secret_until = $11
 		WHERE environment_id = $1 AND id = $2`,
-		i.EnvironmentID, i.ID, i.Title, i.ClientID, blob(i.SealedSecret), scopes, methods, overrides, micros(i.UpdatedAt))
+		i.EnvironmentID, i.ID, i.Title, i.ClientID, blob(i.SealedSecret), scopes, methods, overrides, micros(i.UpdatedAt),
+		blob(i.SealedPrevious), micros(i.PreviousClientSecretUntil))
+}
+
+func (t tx) DropPreviousSecret(ctx context.Context, environmentID, id string, now time.Time) (bool, error) {
+	return t.swap(ctx, "dropping the client secret before", `
+		UPDATE integrations SET previous_client_secret = NULL, previous_client_secret_until = NULL
+		WHERE environment_id = $1 AND id = $2 AND previous_client_secret_until <= $3`,
+		environmentID, id, micros(now))
+}
+
+// PreviousSecretsUntil lists those whose secret before is over, the longest
+// overdue first.
+func (s *Store) PreviousSecretsUntil(ctx context.Context, now time.Time, limit int) ([]vault.Integration, error) {
+	return many(ctx, s.conn, "listing client secrets that are over", scanMetadata,
+		`SELECT `+integrationColumns+` FROM integrations WHERE previous_client_secret_until <= $1 ORDER BY previous_client_secret_until LIMIT $2`,
+		micros(now), limit)
 }
 
 // DeleteIntegration leaves it to the foreign keys to find a connection that is

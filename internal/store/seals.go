@@ -40,8 +40,8 @@ func scanSealed(row scanner) (r vault.SealedRow, err error) {
 	if err = row.Scan(&r.Table, &r.ID, &r.Generation, &first, &second); err != nil {
 		return r, err
 	}
-	r.Blobs = [][]byte{first} // the others have one; it stands in both columns
-	if r.Table == tableConnections {
+	r.Blobs = [][]byte{first}
+	if r.Table != tableRevocations { // which have one; it stands in both columns
 		r.Blobs = append(r.Blobs, second)
 	}
 	return r, nil
@@ -59,7 +59,7 @@ func (s *Store) Sealed(ctx context.Context, environmentID, cursor string, limit 
 			) AS c
 			UNION ALL
 			SELECT kind, id, generation, first, second FROM (
-				SELECT 'integrations' AS kind, id, 0 AS generation, client_secret AS first, client_secret AS second FROM integrations
+				SELECT 'integrations' AS kind, id, 0 AS generation, client_secret AS first, previous_client_secret AS second FROM integrations
 				WHERE environment_id = $1 AND id > $2 AND client_secret IS NOT NULL
 				ORDER BY id LIMIT $3
 			) AS i
@@ -82,10 +82,11 @@ func (s *Store) Reseal(ctx context.Context, old, sealed vault.SealedRow) (bool, 
 			UPDATE connections SET credential = $5, answer = $6
 			WHERE id = $1 AND generation = $2 AND credential IS NOT DISTINCT FROM $3 AND answer IS NOT DISTINCT FROM $4`,
 			old.ID, old.Generation, blob(old.Blobs[0]), blob(old.Blobs[1]), blob(sealed.Blobs[0]), blob(sealed.Blobs[1]))
-	case old.Table == tableIntegrations && len(old.Blobs) == 1 && len(sealed.Blobs) == 1:
-		return s.w.swap(ctx, "resealing integration",
-			`UPDATE integrations SET client_secret = $3 WHERE id = $1 AND client_secret = $2`,
-			old.ID, blob(old.Blobs[0]), blob(sealed.Blobs[0]))
+	case old.Table == tableIntegrations && len(old.Blobs) == 2 && len(sealed.Blobs) == 2:
+		return s.w.swap(ctx, "resealing integration", `
+			UPDATE integrations SET client_secret = $4, previous_client_secret = $5
+			WHERE id = $1 AND client_secret IS NOT DISTINCT FROM $2 AND previous_client_secret IS NOT DISTINCT FROM $3`,
+			old.ID, blob(old.Blobs[0]), blob(old.Blobs[1]), blob(sealed.Blobs[0]), blob(sealed.Blobs[1]))
 	case old.Table == tableRevocations && len(old.Blobs) == 1 && len(sealed.Blobs) == 1:
 		return s.w.swap(ctx, "resealing revocation",
 			`UPDATE revocations SET sealed = $3 WHERE id = $1 AND sealed = $2`,

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/claviger/claviger/internal/store/storetest"
 	"github.com/claviger/claviger/internal/vault"
@@ -41,7 +42,7 @@ func TestReseal(t *testing.T) {
 		half := w.connect(func(c *vault.ConnectionRow) { c.Status, c.Answer = vault.StatusReconnectRequired, nil })
 		w.connect(func(c *vault.ConnectionRow) { c.Status, c.Credential, c.Answer = vault.StatusRevoked, nil, nil })
 		public := w.newIntegration("public")
-		public.SealedSecret = nil
+		public.SealedSecret, public.SealedPrevious, public.PreviousClientSecretUntil = nil, nil, time.Time{}
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.InsertIntegration(ctx, public) })
 
 		outbox := vault.RevocationRow{ID: con.ID + ".1", Connection: con.Connection, Sealed: []byte("last copy"), CreatedAt: noon, DueAt: noon}
@@ -66,7 +67,7 @@ func TestReseal(t *testing.T) {
 		sealedCon := vault.SealedRow{Table: "connections", ID: con.ID, Generation: 1, Blobs: [][]byte{con.Credential, con.Answer}}
 		sealedHalf := vault.SealedRow{Table: "connections", ID: half.ID, Generation: 1, Blobs: [][]byte{half.Credential, nil}}
 		sealedOut := vault.SealedRow{Table: "revocations", ID: outbox.ID, Blobs: [][]byte{outbox.Sealed}}
-		sealedIn := vault.SealedRow{Table: "integrations", ID: w.in.ID, Blobs: [][]byte{w.in.SealedSecret}}
+		sealedIn := vault.SealedRow{Table: "integrations", ID: w.in.ID, Blobs: [][]byte{w.in.SealedSecret, w.in.SealedPrevious}}
 		for _, limit := range []int{1, 2, 100} {
 			equal(t, "all that is sealed", walk(limit), []vault.SealedRow{sealedCon, sealedOut, sealedHalf, sealedIn})
 		}

@@ -197,6 +197,7 @@ func TestIntegrations(t *testing.T) {
 
 		changed := w.in
 		changed.Title, changed.ClientID, changed.SealedSecret, changed.HasClientSecret = "New", "new", nil, false
+		changed.SealedPrevious, changed.PreviousClientSecretUntil = nil, time.Time{}
 		changed.Scopes, changed.Methods, changed.Overrides, changed.UpdatedAt = nil, []string{"session"}, vault.Overrides{Issuer: "https://i"}, noon.Add(time.Hour)
 		attempted := changed
 		attempted.Key, attempted.Provider, attempted.CreatedAt = "moved", "other", noon.Add(time.Hour)

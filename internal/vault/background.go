@@ -63,6 +63,7 @@ func (v *Vault) clean(ctx context.Context) error {
 		v.clearTests(ctx),
 		v.WarmKeysets(ctx),
 		v.noteStrangers(ctx),
+		v.dropSecrets(ctx),
 		v.store.DeleteExpired(ctx, v.now(), v.now().Add(-keepPast)),
 	)
 }

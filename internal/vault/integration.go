@@ -33,12 +33,24 @@ type Integration struct {
 	ClientSecret Secret
 	// HasClientSecret says whether one is sealed.
 	HasClientSecret bool
-	Scopes          []string
+	// PreviousClientSecret is the one that was replaced, as long as it is tried
+	// where the provider refuses the new one; PreviousClientSecretUntil is the end
+	// of that, zero where there is none.
+	PreviousClientSecret      Secret
+	PreviousClientSecretUntil time.Time
+	Scopes                    []string
 	// Methods narrows what is offered, in order; empty offers all.
 	Methods   []string
 	Overrides Overrides
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// WithoutPrevious is the integration with its client secret alone: for a test,
+// which is to say whether that one works.
+func (in Integration) WithoutPrevious() Integration {
+	in.PreviousClientSecret, in.PreviousClientSecretUntil = Secret{}, time.Time{}
+	return in
 }
 
 // Overrides point an integration at another instance of the service.
@@ -70,4 +82,8 @@ type IntegrationPatch struct {
 	Scopes       *[]string
 	Methods      *[]string
 	Overrides    *Overrides
+	// ClientSecretOverlap is for how long the secret before is tried after the new
+	// one, 0 to [MaxSecretOverlap], [DefaultSecretOverlap] where it is nil. 0 drops
+	// it at once, and does so without a new one too.
+	ClientSecretOverlap *time.Duration
 }

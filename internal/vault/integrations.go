@@ -68,31 +68,32 @@ func (v *Vault) CheckIntegration(in Integration) error {
 	return nil
 }
 
-// integrationRow checks an integration and seals its client secret.
+// integrationRow checks an integration and seals its secrets.
 func (v *Vault) integrationRow(ctx context.Context, in Integration) (IntegrationRow, error) {
 	if err := v.CheckIntegration(in); err != nil {
 		return IntegrationRow{}, err
 	}
 	row := IntegrationRow{Integration: in}
-	if !in.ClientSecret.IsZero() {
-		sealed, err := v.ring.seal(ctx, secretPlace(&in), []byte(in.ClientSecret.Reveal()))
-		if err != nil {
-			return IntegrationRow{}, err
-		}
-		row.SealedSecret = sealed
-	}
-	row.ClientSecret = Secret{}
-	return row, nil
+	return row, v.sealSecrets(ctx, &row)
 }
 
-// PatchIntegration changes what the patch names. An empty client secret
-// removes the one there is.
+// PatchIntegration changes what the patch names. An empty client secret removes
+// the one there is; another one takes its place, and both are tried for a while.
+// An admin who replaces it has to have signed in freshly.
 func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string, p IntegrationPatch) (Integration, error) {
 	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
 		return Integration{}, err
 	}
 	if !caller.Reaches(key) {
 		return Integration{}, fault.New(fault.NotFound, noIntegration)
+	}
+	if err := p.overlapFaults(); err != nil {
+		return Integration{}, err
+	}
+	if p.ClientSecret != nil {
+		if err := v.RequireFresh(caller); err != nil {
+			return Integration{}, err
+		}
 	}
 	var changed IntegrationRow
 	err := v.store.Update(ctx, func(tx Tx) error {
@@ -109,7 +110,9 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 				return err
 			}
 		}
+		before := in
 		p.apply(&in)
+		secrets := v.succeed(&in, before, &p)
 		in.UpdatedAt = v.now()
 		if changed, err = v.integrationRow(ctx, in); err != nil {
 			return err
@@ -119,6 +122,9 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 		}
 		e := v.entry(caller, ActionIntegrationUpdated)
 		e.IntegrationID = in.ID
+		if secrets {
+			e.Reason = reasonClientSecret
+		}
 		return tx.InsertAudit(ctx, e)
 	})
 	return changed.Integration, err
@@ -245,19 +251,6 @@ func (v *Vault) OpenIntegration(ctx context.Context, caller Caller, id string) (
 		return Integration{}, fault.New(fault.NotFound, noIntegration)
 	}
 	return v.openSecret(ctx, row)
-}
-
-func (v *Vault) openSecret(ctx context.Context, row *IntegrationRow) (Integration, error) {
-	in := row.Integration
-	if row.SealedSecret == nil {
-		return in, nil
-	}
-	plain, err := v.ring.open(ctx, secretPlace(&in), row.SealedSecret)
-	if err != nil {
-		return Integration{}, err
-	}
-	in.ClientSecret = NewSecret(string(plain))
-	return in, nil
 }
 
 // AllowSetup answers nil for a caller that may create and change integrations.

@@ -147,7 +147,7 @@ func (v *Vault) tellOnce(ctx context.Context, r *RevocationRow) ProviderOutcome 
 		v.log.Error("telling the provider of a revocation", "connection", r.Connection.ID, "error", err)
 		return ProviderOutcome{OutcomeFailed, "The provider could not be told."}
 	}
-	return v.tell(ctx, m.integration(r.Connection.EnvironmentID), r.Connection, m.credential())
+	return v.tell(ctx, v.withSecretsNow(ctx, m.integration(r.Connection.EnvironmentID)), r.Connection, m.credential())
 }
 
 // tells tells providers of what is new in the outbox, of what could not be told

@@ -173,7 +173,7 @@ func (k *Keyset) reseal(environmentID string, r SealedRow) (SealedRow, bool, err
 func sealedPurposes(table string) []purpose {
 	switch table {
 	case "integrations":
-		return []purpose{purposeSecret}
+		return []purpose{purposeSecret, purposePreviousSecret}
 	case "revocations":
 		return []purpose{purposeRevocation}
 	}

@@ -22,15 +22,16 @@ const blobVersion = 1
 type purpose string
 
 const (
-	purposeCredential purpose = "credential"
-	purposeAnswer     purpose = "answer"
-	purposeSecret     purpose = "client_secret"
-	purposeAttempt    purpose = "attempt"
-	purposeReply      purpose = "reply"
-	purposeSpending   purpose = "spending"
-	purposeRevocation purpose = "revocation"
-	purposeCanary     purpose = "canary"
-	purposeUnsaved    purpose = "unsaved"
+	purposeCredential     purpose = "credential"
+	purposeAnswer         purpose = "answer"
+	purposeSecret         purpose = "client_secret"
+	purposePreviousSecret purpose = "previous_client_secret"
+	purposeAttempt        purpose = "attempt"
+	purposeReply          purpose = "reply"
+	purposeSpending       purpose = "spending"
+	purposeRevocation     purpose = "revocation"
+	purposeCanary         purpose = "canary"
+	purposeUnsaved        purpose = "unsaved"
 )
 
 // place is where a blob belongs. One that was moved to another row, or rolled

@@ -141,7 +141,8 @@ type AttemptRow struct {
 // IntegrationRow is an integration with its sealed client secret.
 type IntegrationRow struct {
 	Integration
-	SealedSecret []byte // nil where there is none
+	SealedSecret   []byte // nil where there is none
+	SealedPrevious []byte // the one before, nil where there is none
 }
 
 // RevocationRow is a provider still to be told that a credential is revoked.
@@ -227,6 +228,7 @@ type Tx interface {
 	SetEnvironmentKeyset(ctx context.Context, id string, old, keyset []byte) (bool, error)
 
 	apiKeyTx
+	secretTx
 
 	InsertIntegration(ctx context.Context, i IntegrationRow) error
 	// LockIntegration reads the row and keeps others from changing it until the
@@ -295,6 +297,7 @@ type Tx interface {
 // has it for SQLite and Postgres, and one conformance suite for both.
 type Store interface {
 	Reader
+	secretStore
 	auditStore
 	testStore
 	adminStore
@@ -379,6 +382,7 @@ type SealedRow struct {
 	Table      string // "connections", "integrations", "revocations"
 	ID         string
 	Generation int64 // of a connection
-	// Blobs are credential and answer of a connection, or the one of the others.
+	// Blobs are credential and answer of a connection, client secret and the one
+	// before of an integration, or the one of the others.
 	Blobs [][]byte
 }

@@ -195,6 +195,7 @@ func (v *Vault) FinishTest(ctx context.Context, caller Caller, sessionID string,
 	if err != nil {
 		return err
 	}
+	in = in.WithoutPrevious()
 	// One at a time: a refresh token may be good for one refresh.
 	row, mine, err := v.store.ClaimLease(ctx, before.ID, before.Generation, session.ID, testLease)
 	switch {

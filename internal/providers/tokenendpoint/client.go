@@ -46,7 +46,15 @@ type Request struct {
 	Timeout time.Duration
 }
 
-// Exchange trades a grant for tokens with exactly one POST.
+// Exchange trades a grant for tokens with exactly one POST; where the provider
+// refuses the client and there is a previous secret, with one more.
+//
+// The second one is no second trade. A client that fails to authenticate is
+// refused before its grant is looked at: RFC 6749, section 3.2.1 has the server
+// authenticate the client first, and section 5.2 has invalid_client for that and
+// nothing else. So the grant is as good as before, and whoever noted that it is
+// about to be spent has noted the right thing. Nothing is sent twice after any
+// other answer, nor after none. Both have the time of one.
 //
 // Every error is an [*Error]. An Answer may come beside one of class
 // [Broken]: it holds nothing but the refresh token that could be saved from
@@ -55,6 +63,16 @@ type Request struct {
 // A ctx that ends while the provider works loses the answer: hand in one that
 // outlives whoever asked.
 func (c *Client) Exchange(ctx context.Context, req Request) (*Answer, error) {
+	var answer *Answer
+	err := c.withEitherSecret(req.Client, req.Timeout, func(client Credentials, timeout time.Duration) (err error) {
+		req.Client, req.Timeout = client, timeout
+		answer, err = c.exchange(ctx, req)
+		return err
+	})
+	return answer, err
+}
+
+func (c *Client) exchange(ctx context.Context, req Request) (*Answer, error) {
 	resp, err := c.post(ctx, call{req.Endpoint, req.Client, req.Grant.params, req.Timeout, "token"})
 	cut := err != nil
 	if err != nil && (resp == nil || len(resp.Body) == 0 || resp.Status/100 != 2) {
@@ -128,7 +146,7 @@ func (c *Client) finish(err error, resp *outbound.Response, client Credentials, 
 		}
 		e.RetryAfter = retryAfter(resp.Header, now())
 	}
-	secrets := []vault.Secret{client.ClientSecret}
+	secrets := []vault.Secret{client.ClientSecret, client.PreviousSecret}
 	for _, p := range params {
 		switch p.name {
 		case "code", "code_verifier", "refresh_token", "token":

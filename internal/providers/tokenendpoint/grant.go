@@ -88,7 +88,10 @@ const (
 type Credentials struct {
 	ClientID     string
 	ClientSecret vault.Secret
-	Auth         AuthStyle
+	// PreviousSecret is tried where the provider refuses ClientSecret; zero where
+	// there is none. See [Client.Exchange].
+	PreviousSecret vault.Secret
+	Auth           AuthStyle
 }
 
 // apply puts the credentials where their style wants them.

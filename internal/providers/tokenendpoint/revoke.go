@@ -43,8 +43,19 @@ type Revocation struct {
 }
 
 // Revoke asks for a token's end (RFC 7009). The error is an [*Error], and is
-// nil unless the outcome is [Failed]. Asking again after a failure is safe.
+// nil unless the outcome is [Failed]. Asking again after a failure is safe. A
+// previous secret is tried as in [Client.Exchange].
 func (c *Client) Revoke(ctx context.Context, r Revocation) (Outcome, error) {
+	var outcome Outcome
+	err := c.withEitherSecret(r.Client, r.Timeout, func(client Credentials, timeout time.Duration) (err error) {
+		r.Client, r.Timeout = client, timeout
+		outcome, err = c.revoke(ctx, r)
+		return err
+	})
+	return outcome, err
+}
+
+func (c *Client) revoke(ctx context.Context, r Revocation) (Outcome, error) {
 	if r.Token.IsZero() {
 		return Failed, &Error{Class: ClientFault, Err: errNoGrant}
 	}
