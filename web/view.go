@@ -271,8 +271,10 @@ func (s StageState) Word() string {
 type Stage struct {
 	State StageState
 	Title string
-	// At is when it ended, zero where that is not known.
-	At time.Time
+	// At is when it ended, zero where that is not known; Later, how long that was
+	// after the step before, in words ("1.2 s later").
+	At    time.Time
+	Later string
 	// Text says what came of it; Advice what to do about it. Both may be empty.
 	Text, Advice string
 	// Copy is a value that the advice is about; nil for none.

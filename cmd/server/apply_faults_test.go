@@ -52,8 +52,8 @@ func TestApplyFaults(t *testing.T) {
 				":5: environments[0].integrations[0].provider: There is no provider \"togl\" in the catalog; is \"toggl\" meant?\n" +
 				":8: environments[0].integrations[1].methods[1]: Toggl Track has no method \"pasword\"; is \"password\" meant?\n" +
 				":8: environments[0].integrations[1].methods[2]: This method is listed already\n" +
-				":9: environments[0].integrations[2].client_id: Method \"oauth\" needs a client id. Give one, or leave the method out of methods\n" +
-				":9: environments[0].integrations[2].client_secret: Method \"oauth\" needs a client secret. Give one, or leave the method out of methods\n" +
+				":9: environments[0].integrations[2].client_id: Sign in at GitHub (method \"oauth\") needs a client id. Give one, or do not offer that method\n" +
+				":9: environments[0].integrations[2].client_secret: Sign in at GitHub (method \"oauth\") needs a client secret. Give one, or do not offer that method\n" +
 				":12: environments[0].integrations[2].overrides.base_url: This cannot be called: the URL's host: the address is in a private or special range\n" +
 				":13: environments[0].integrations[2].overrides.allowed_hosts[0]: This is a host such as api.example.com, or *.example.com for all below it\n" +
 				":15: environments[0].integrations[3].provider: the integration is there with the provider \"toggl\", which cannot be changed; take another key, or remove it first\n" +

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claviger/claviger/internal/providers"
 	"github.com/claviger/claviger/internal/vault"
@@ -55,6 +57,7 @@ func (h *Handler) report(in vault.Integration, row *integrationRow, t *vault.Int
 		}
 	}
 	r.point(row)
+	r.measure()
 	if !r.redirects {
 		r.stages = slices.DeleteFunc(r.stages, func(s web.Stage) bool { return s.Title == "" })
 	}
@@ -166,6 +169,25 @@ func (r *report) fail(e *vault.AuditEntry, row *integrationRow) {
 		s.Copy = row.Redirect
 	}
 	r.failed = true
+}
+
+// measure says of each step how long it took after the one before, where that
+// tells more than the minute.
+func (r *report) measure() {
+	var before time.Time
+	for i := range r.stages {
+		s := &r.stages[i]
+		if s.At.IsZero() || s.Title == "" {
+			continue
+		}
+		if took := s.At.Sub(before); !before.IsZero() && took >= 0 && took < time.Minute {
+			s.Later = "at once"
+			if took >= 100*time.Millisecond {
+				s.Later = fmt.Sprintf("%.1f s later", took.Seconds())
+			}
+		}
+		before = s.At
+	}
 }
 
 // describe says what the linked account is.

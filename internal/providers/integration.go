@@ -75,16 +75,16 @@ func (c *integrationCheck) client() {
 		if _, own := m.Field(valueClientID); m.OAuth == nil || own {
 			continue
 		}
-		needsID = first(needsID, m.Name)
+		needsID = first(needsID, m.called())
 		if !m.OAuth.PublicClient {
-			needsSecret = first(needsSecret, m.Name)
+			needsSecret = first(needsSecret, m.called())
 		}
 	}
 	if needsID != "" && c.in.ClientID == "" {
-		c.fault("/client_id", "Method %q needs a client id. Give one, or leave the method out of methods.", needsID)
+		c.fault("/client_id", "%s needs a client id. Give one, or do not offer that method.", needsID)
 	}
 	if needsSecret != "" && c.in.ClientSecret.IsZero() && !c.in.HasClientSecret {
-		c.fault("/client_secret", "Method %q needs a client secret. Give one, or leave the method out of methods.", needsSecret)
+		c.fault("/client_secret", "%s needs a client secret. Give one, or do not offer that method.", needsSecret)
 	}
 	for _, value := range []struct{ pointer, text string }{
 		{"/client_id", c.in.ClientID},
@@ -96,13 +96,16 @@ func (c *integrationCheck) client() {
 	}
 }
 
+// called is a method for somebody who may know it by its title or by its name.
+func (m *Method) called() string { return fmt.Sprintf("%s (method %q)", m.Title, m.Name) }
+
 func (c *integrationCheck) scopesNeeded() {
 	if len(c.in.Scopes) == 0 || slices.Contains(c.in.Scopes, "openid") {
 		return
 	}
 	for _, m := range c.offered() {
 		if m.Scheme == SchemeOIDCHybrid {
-			c.fault("/scopes", "Method %q needs the scope openid.", m.Name)
+			c.fault("/scopes", "%s needs the scope openid.", m.called())
 			return
 		}
 	}
@@ -148,10 +151,10 @@ func (c *integrationCheck) endpoints() {
 			continue
 		}
 		if first(o.TokenURL, m.OAuth.TokenURL) == "" {
-			c.fault("/overrides/token_url", "Method %q needs a token_url, or an issuer that publishes one.", m.Name)
+			c.fault("/overrides/token_url", "%s needs a token endpoint (token_url), or an issuer that publishes one.", m.called())
 		}
 		if m.Redirects() && first(o.AuthorizationURL, m.OAuth.AuthorizationURL) == "" {
-			c.fault("/overrides/authorization_url", "Method %q needs an authorization_url, or an issuer that publishes one.", m.Name)
+			c.fault("/overrides/authorization_url", "%s needs an authorization endpoint (authorization_url), or an issuer that publishes one.", m.called())
 		}
 	}
 }
