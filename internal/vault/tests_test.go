@@ -63,11 +63,14 @@ func TestIntegrationTest(t *testing.T) {
 				if _, _, err := b.OpenCredential(t.Context(), b.caller, c.ID, true); err == nil {
 					t.Error("the credential of a test is handed out")
 				}
+				// What a stranger tries meanwhile is no part of it.
+				_, err := b.AttachReply(t.Context(), b.in.ID, vault.NewSecret("of nobody"), vault.NewSecret("reply"))
+				wantKind(t, err, fault.Malformed)
 				must(t, b.FinishTest(t.Context(), b.caller, test.Session.ID, renewTo("second", tt.reason)))
 				if diff := cmp.Diff([]string{"second"}, b.heard()); diff != "" {
 					t.Errorf("the provider was told to end (-want +got)\n%s", diff)
 				}
-				test, err := b.Test(t.Context(), b.caller, test.Session.ID)
+				test, err = b.Test(t.Context(), b.caller, test.Session.ID)
 				must(t, err)
 				want := []vault.Action{
 					vault.ActionSessionBound, vault.ActionConnectionCreated, tt.second, vault.ActionConnectionRevoked, vault.ActionProviderTold,
