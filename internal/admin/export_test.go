@@ -11,3 +11,6 @@ func LimiterSize(n int, address func(i int) string) (size, most int) {
 	}
 	return len(l.newer) + len(l.older), 2 * maxRemembered
 }
+
+// StreamEvery makes h's streams look this often for something new.
+func StreamEvery(h *Handler, d time.Duration) { h.streams.every = d }

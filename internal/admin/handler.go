@@ -48,6 +48,7 @@ type Handler struct {
 	sealer    *sealer
 	trips     httpd.Cookie
 	issuer    *Provider
+	streams   *streams
 	tries     *limiter
 	logouts   *limiter
 	now       func() time.Time
@@ -61,6 +62,7 @@ func New(cfg Config) *Handler {
 	}
 	seal := newSealer(cfg.CookieKeys)
 	return &Handler{
+		streams:   newStreams(),
 		vault:     cfg.Vault,
 		providers: cfg.Providers,
 		engine:    cfg.Engine,
@@ -106,7 +108,8 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.POST("/sign-out", h.signedInAnywhere(h.signOut))
 	g.POST("/environment", h.signedInAnywhere(h.switchEnvironment))
 
-	g.GET("", h.signedIn(h.home))
+	g.GET("", h.signedIn(h.showOverview))
+	g.GET("/overview/stream", h.signedIn(h.streamOverview))
 	g.GET("/connections", h.signedIn(h.listConnections))
 	g.GET("/connections/:id", h.signedIn(h.showConnection))
 	g.POST("/connections/:id/refresh", h.signedIn(h.refreshConnection))
@@ -149,11 +152,6 @@ func (h *Handler) mountAccess(g *echo.Group) {
 	g.GET("/environments/:id", environments(h.showEnvironment))
 	g.POST("/environments/:id/name", environments(h.renameEnvironment))
 	g.POST("/environments/:id/reads", environments(h.setReadAudit))
-}
-
-// GET /admin
-func (h *Handler) home(c echo.Context, _ visit) error {
-	return c.Redirect(http.StatusSeeOther, connectionsPath)
 }
 
 var idPattern = regexp.MustCompile(`^[a-z]{2,4}_[0-9a-v]{26}$`)

@@ -35,9 +35,10 @@ func routes() map[string]route {
 		"GET /admin/link/:token":  {of: ofNone},
 		"POST /admin/link/:token": {of: ofNone},
 
-		"GET /admin":              {least: vault.RoleViewer},
-		"POST /admin/sign-out":    {least: vault.RoleViewer},
-		"POST /admin/environment": {least: vault.RoleViewer},
+		"GET /admin":                 {least: vault.RoleViewer},
+		"GET /admin/overview/stream": {least: vault.RoleViewer},
+		"POST /admin/sign-out":       {least: vault.RoleViewer},
+		"POST /admin/environment":    {least: vault.RoleViewer},
 
 		"GET /admin/connections":                     {least: vault.RoleViewer},
 		"GET /admin/connections/:id":                 {least: vault.RoleViewer, of: ofConnection},

@@ -83,7 +83,7 @@ func (h *Handler) visit(c echo.Context) (visit, error) {
 	}
 	ctx := c.Request().Context()
 	// A stream stays open, and asks anew, by itself: nobody uses it.
-	use := c.Request().Header.Get("Accept") != "text/event-stream"
+	use := c.Request().Header.Get("Accept") != eventStream
 	stay, err := h.vault.ResumeAdmin(ctx, t.ID, vault.NewSecret(t.Token), use)
 	if err != nil {
 		return visit{}, err
@@ -167,6 +167,7 @@ func (v *visit) frame(c echo.Context, at string) frame {
 		href, text string
 		scope      vault.Scope
 	}{
+		{homePath, "Overview", vault.ScopeConnectionsRead},
 		{connectionsPath, "Connections", vault.ScopeConnectionsRead},
 		{integrationsPath, "Integrations", vault.ScopeIntegrationsRead},
 		{apiKeysPath, "API keys", vault.ScopeAPIKeysWrite},

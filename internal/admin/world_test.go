@@ -202,7 +202,9 @@ func (w *world) serve(keyset *vault.Keyset) string {
 		t.Fatal(err)
 	}
 	w.routes = e
-	admin.New(admin.Config{Vault: w.vault, Providers: service, Engine: engine, PublicURL: w.public, CookieKeys: keys, Provider: w.provider, Now: w.clock.Now}).Mount(e)
+	pages := admin.New(admin.Config{Vault: w.vault, Providers: service, Engine: engine, PublicURL: w.public, CookieKeys: keys, Provider: w.provider, Now: w.clock.Now})
+	admin.StreamEvery(pages, 10*time.Millisecond)
+	pages.Mount(e)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = httpd.NewServer(e, log)
 	srv.Start()

@@ -31,6 +31,12 @@ func TestStatementsUseIndexes(t *testing.T) {
 		narrowed := map[string][]string{
 			"audit":                      {"id"},
 			"audit of a connection":      {"connection_id", "id"},
+			"connections, by status":     {"environment_id"},
+			"connections, failing":       {"environment_id"},
+			"connections, by end":        {"ends_at"},
+			"recent reads":               {"action", "id"},
+			"untold":                     {"environment_id", "created_at"},
+			"keys that expire":           {"environment_id"},
 			"audit of an actor":          {"actor_id", "id"},
 			"history of a connection":    {"connection_id", "id"},
 			"reads of a connection":      {"connection_id", "id"},
@@ -146,6 +152,12 @@ func TestStatementsUseIndexes(t *testing.T) {
 			},
 			"audit of an actor":       func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
 			"audit of an action":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
+			"connections, by status":  func() error { _, err := shown.CountByStatus(ctx, env); return err },
+			"connections, failing":    func() error { _, err := shown.CountFailing(ctx, env); return err },
+			"connections, by end":     func() error { _, err := shown.CountEnds(ctx, env, noon, 30); return err },
+			"recent reads":            func() error { _, err := shown.RecentReads(ctx, env, "aud_1", 10); return err },
+			"untold":                  func() error { _, err := shown.CountUntold(ctx, env, noon, 10); return err },
+			"keys that expire":        func() error { _, err := shown.KeysEnding(ctx, env, noon, noon.Add(time.Hour), 10); return err },
 			"history of a connection": func() error { _, err := shown.ConnectionHistory(ctx, env, "c", page); return err },
 			"reads of a connection": func() error {
 				_, err := shown.ConnectionReads(ctx, env, vault.ReadsFilter{ConnectionID: "c", From: "aud_1", Before: "aud_2", HourlySince: noon, Most: 10})

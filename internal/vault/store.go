@@ -166,6 +166,7 @@ type RevocationRow struct {
 type Reader interface {
 	adminReader
 	timelineReader
+	overviewReader
 	bulkReader
 	auditReader
 

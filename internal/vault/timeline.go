@@ -2,6 +2,8 @@ package vault
 
 import (
 	"context"
+	"encoding/base32"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -176,4 +178,14 @@ func (v *Vault) activity(ctx context.Context, environmentID, connectionID string
 		since = oldest
 	}
 	return Activity{Since: since, Hours: hours}, nil
+}
+
+// idTime is when an id was made; ok is false for what is none.
+func idTime(id string) (at time.Time, ok bool) {
+	_, sorted, _ := strings.Cut(id, "_")
+	b, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(sorted))
+	if err != nil || len(b) != 16 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]) >> 16)).UTC(), true
 }

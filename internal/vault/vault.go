@@ -49,6 +49,7 @@ type Vault struct {
 	strangers          *strangers
 	trail              func() (*trailKeys, error)
 	noted              lastNoted
+	overviews          *overviews
 	// bulkUp and outboxUp have something in them where there is work.
 	bulkUp, outboxUp chan struct{}
 }
@@ -70,6 +71,7 @@ func New(cfg Config) *Vault {
 		sessionUp:          newSignal(),
 		strangers:          newStrangers(),
 		trail:              newTrailKeys(cfg.Keyset),
+		overviews:          &overviews{latest: map[string]timedOverview{}},
 		bulkUp:             make(chan struct{}, 1),
 		outboxUp:           make(chan struct{}, 1),
 	}

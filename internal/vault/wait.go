@@ -40,6 +40,9 @@ func (v *Vault) WaitSession(ctx context.Context, caller Caller, id string, wait 
 // comes later at once: a process that stops should not wait for those who wait.
 func (v *Vault) StopWaiting() { v.sessionUp.end() }
 
+// Stopping is closed by [Vault.StopWaiting], for others who wait.
+func (v *Vault) Stopping() <-chan struct{} { return v.sessionUp.over }
+
 // signal wakes everybody who waits.
 type signal struct {
 	mu   sync.Mutex

@@ -351,6 +351,7 @@ CREATE TABLE revocations (
     CONSTRAINT revocations_blob_length    CHECK (length(sealed) BETWEEN 1 AND 1048576)
 );
 CREATE INDEX revocations_due ON revocations (integration_id, due_at, id);
+CREATE INDEX revocations_untold ON revocations (environment_id, created_at) WHERE tries > 0;
 
 -- Connections that are revoked together: what was asked for, how far it is, and
 -- what became of each. What the providers are told goes through the outbox above.

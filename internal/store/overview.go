@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claviger/claviger/internal/vault"
+)
+
+// CountByStatus reads an index from end to end, and no row. Candidates, which
+// that index has too, are few and counted by themselves.
+func (r reader) CountByStatus(ctx context.Context, environmentID string) ([]vault.StatusCount, error) {
+	scan := func(row scanner) (c vault.StatusCount, err error) {
+		return c, row.Scan(&c.IntegrationID, &c.Status, &c.Count)
+	}
+	all, err := many(ctx, r.conn, "counting connections", scan, `
+		SELECT integration_id, status, count(*) FROM connections WHERE environment_id = $1 GROUP BY integration_id, status`, environmentID)
+	if err != nil {
+		return nil, err
+	}
+	candidates, err := many(ctx, r.conn, "counting candidates", scan, `
+		SELECT integration_id, status, count(*) FROM connections
+		WHERE replaces_id IS NOT NULL AND environment_id = $1 GROUP BY integration_id, status`, environmentID)
+	for _, c := range candidates {
+		i := slices.IndexFunc(all, func(x vault.StatusCount) bool { return x.IntegrationID == c.IntegrationID && x.Status == c.Status })
+		if i >= 0 {
+			all[i].Count = max(0, all[i].Count-c.Count)
+		}
+	}
+	return all, err
+}
+
+func scanCount(row scanner) (c vault.IntegrationCount, err error) {
+	return c, row.Scan(&c.IntegrationID, &c.Count)
+}
+
+// CountFailing reads an index that has nothing else.
+func (r reader) CountFailing(ctx context.Context, environmentID string) ([]vault.IntegrationCount, error) {
+	return many(ctx, r.conn, "counting failing connections", scanCount, `
+		SELECT integration_id, count(*) FROM connections
+		WHERE environment_id = $1 AND failures > 0 AND status = 'active' GROUP BY integration_id`, environmentID)
+}
+
+// CountEnds reads a part of an index.
+func (r reader) CountEnds(ctx context.Context, environmentID string, from time.Time, days int) ([]vault.EndCount, error) {
+	scan := func(row scanner) (c vault.EndCount, err error) {
+		return c, row.Scan(&c.IntegrationID, &c.Day, &c.Count)
+	}
+	return many(ctx, r.conn, "counting what runs out", scan, `
+		SELECT integration_id, day, count(*) FROM (
+			SELECT integration_id, CASE WHEN ends_at < $2 THEN -1 ELSE (ends_at - $2) / 86400000000 END AS day
+			FROM connections WHERE environment_id = $1 AND ends_at < $3
+		) ends
+		GROUP BY integration_id, day`,
+		environmentID, micros(from), micros(from.Add(time.Duration(days)*24*time.Hour)))
+}
+
+func (r reader) RecentReads(ctx context.Context, environmentID, fromID string, most int) (vault.RecentReads, error) {
+	var recent vault.RecentReads
+	var err error
+	recent.By, err = many(ctx, r.conn, "adding up recent reads", func(row scanner) (c vault.IntegrationCount, err error) {
+		var entries int
+		var oldest string
+		err = row.Scan(&c.IntegrationID, &c.Count, &entries, &oldest)
+		if recent.Entries += entries; recent.Oldest == "" || oldest < recent.Oldest {
+			recent.Oldest = oldest
+		}
+		return c, err
+	}, fmt.Sprintf(`
+		SELECT c.integration_id, CAST(sum(a.count) AS bigint), count(*), min(a.id) FROM (
+			SELECT id, connection_id, count FROM audit_entries
+			WHERE environment_id = $1 AND action = 'headers.read' AND id >= $2 ORDER BY id DESC LIMIT %d
+		) a JOIN connections c ON c.id = a.connection_id
+		GROUP BY c.integration_id`, most), environmentID, fromID)
+	return recent, err
+}
+
+func (r reader) CountUntold(ctx context.Context, environmentID string, before time.Time, most int) (int, error) {
+	scan := func(row scanner) (n int, err error) { return n, row.Scan(&n) }
+	n, err := one(ctx, r.conn, "counting what providers were not told", scan, fmt.Sprintf(`
+		SELECT count(*) FROM (SELECT 1 FROM revocations WHERE environment_id = $1 AND tries > 0 AND created_at < $2 LIMIT %d) untold`, most),
+		environmentID, micros(before))
+	if err != nil {
+		return 0, err
+	}
+	return *n, nil
+}
+
+func (r reader) KeysEnding(ctx context.Context, environmentID string, now, before time.Time, most int) ([]vault.KeyEnd, error) {
+	scan := func(row scanner) (k vault.KeyEnd, err error) {
+		return k, row.Scan(&k.ID, &k.Name, timeColumn{&k.ExpiresAt})
+	}
+	return many(ctx, r.conn, "listing keys that expire", scan, `
+		SELECT id, name, expires_at FROM api_keys
+		WHERE environment_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND expires_at < $3 ORDER BY expires_at, id LIMIT $4`,
+		environmentID, micros(now), micros(before), most)
+}
