@@ -97,6 +97,10 @@ func (v *Vault) Overview(ctx context.Context, caller Caller) (Overview, error) {
 	if !caller.May(ScopeAPIKeysRead) && !caller.May(ScopeAPIKeysWrite) {
 		o.Keys = nil
 	}
+	if len(caller.Integrations) > 0 { // the rest is not told apart by integration
+		o.Standings = slices.DeleteFunc(slices.Clone(o.Standings), func(s Standing) bool { return !slices.Contains(caller.Integrations, s.Key) })
+		o.Ends, o.Untold = [ForecastDays]int{}, 0
+	}
 	return o, err
 }
 

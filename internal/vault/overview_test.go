@@ -45,7 +45,7 @@ func TestOverview(t *testing.T) {
 		must(t, b.AbandonRenewal(t.Context(), b.caller, r, vault.Setback{Reason: "provider_unavailable"}))
 		key := b.secretKey(t)
 		for range 10 {
-			s, err := b.LookupHeaders(t.Context(), key, failing.ID)
+			s, err := b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, failing.ID)
 			must(t, err)
 			_, err = b.OpenHeaders(t.Context(), s)
 			must(t, err)
@@ -88,6 +88,12 @@ func TestOverview(t *testing.T) {
 		must(t, err)
 		if seen.Keys != nil {
 			t.Error("keys for somebody who may not see any")
+		}
+		viewer.Integrations = []string{"clicktime"}
+		seen, err = b.Overview(t.Context(), viewer)
+		must(t, err)
+		if len(seen.Standings) != 1 || seen.Total().Active != 1 || seen.Ends[0] != 0 {
+			t.Errorf("limited to one, and sees %+v", seen)
 		}
 		viewer.Scopes = nil
 		_, err = b.Overview(t.Context(), viewer)
