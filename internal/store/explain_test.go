@@ -237,7 +237,7 @@ func TestConnectionListsUseIndexes(t *testing.T) {
 		w := newWorld(t, s)
 		row := w.connect()
 		crowd(t, db, row.ID, 3000)
-		crowd(t, db, w.elsewhere().connect().ID, 3000) // no list may go past these
+		crowd(t, db, w.elsewhere().connect().ID, 12000) // no list may go past these
 		plans := map[string]string{}
 		shown, _ := s.Explained(func(query, plan string) { plans[query] = plan })
 		ids, terms := []string{"environment_id", "id"}, []string{"term"}
