@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -40,6 +41,7 @@ const (
 	doneCreated = "created"
 	doneChanged = "changed"
 	doneSecret  = "secret"
+	doneDropped = "dropped"
 )
 
 func integrationPath(id string) string { return integrationsPath + "/" + id }
@@ -58,7 +60,7 @@ func (h *Handler) integration(c echo.Context, v *visit) (vault.Integration, erro
 // GET /admin/integrations/{id}
 func (h *Handler) showIntegration(c echo.Context, v visit) error {
 	q := httpd.Query(c)
-	done := q.OneOf("done", "", doneCreated, doneChanged, doneSecret)
+	done := q.OneOf("done", "", doneCreated, doneChanged, doneSecret, doneDropped)
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -114,7 +116,13 @@ func (p *integrationPage) notices(done string) []web.Notice {
 	case doneChanged:
 		return []web.Notice{{Kind: web.Success, Title: "The changes are saved", Text: "They hold from now on, on every replica."}}
 	case doneSecret:
-		return []web.Notice{{Kind: web.Success, Title: "The client secret is replaced", Text: "The new one is used from now on, on every replica."}}
+		n := web.Notice{Kind: web.Success, Title: "The client secret is replaced", Text: "The new one is used from now on, on every replica."}
+		if !p.PreviousUntil.IsZero() {
+			n.Text += " Where the provider refuses it, the old one is tried."
+		}
+		return []web.Notice{n}
+	case doneDropped:
+		return []web.Notice{{Kind: web.Success, Title: "The old client secret is erased"}}
 	}
 	return nil
 }
@@ -155,6 +163,9 @@ type integrationRow struct {
 	Gone bool
 	// AsksForSecret says that a method has a use for a client secret.
 	AsksForSecret bool
+	// PreviousUntil is until when the client secret before is tried; zero where
+	// there is none.
+	PreviousUntil time.Time
 	// Redirect is the URI to register at the provider; nil where no method
 	// sends a browser there.
 	Redirect *web.Copy
@@ -178,6 +189,9 @@ func (h *Handler) integrationRow(in vault.Integration) (integrationRow, error) {
 		Integration: in, Service: in.Provider,
 		Connections: withQuery(connectionsPath, url.Values{"integration": {in.Key}}),
 		Overridden:  overridden(in.Overrides),
+	}
+	if h.now().Before(in.PreviousClientSecretUntil) {
+		row.PreviousUntil = in.PreviousClientSecretUntil
 	}
 	p, ok := h.providers.Catalog().Get(in.Provider)
 	if !ok {

@@ -228,13 +228,40 @@ func TestReplaceAClientSecret(t *testing.T) {
 		if a.status != http.StatusSeeOther || !strings.HasSuffix(a.location, "?done=secret") {
 			t.Fatalf("replace: %d to %q\n%s", a.status, a.location, a.body)
 		}
-		w.wantOn(b.page(a.location), []string{"The client secret is replaced"})
+		w.wantOn(b.page(a.location), []string{"The client secret is replaced", "the old one is tried", "The one before is tried as well until"})
 		in, err := w.vault.Integration(t.Context(), w.system(), "timelog")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if in, err = w.vault.OpenIntegration(t.Context(), w.system(), in.ID); err != nil || in.ClientSecret.Reveal() != secret {
+		if in, err = w.vault.OpenIntegration(t.Context(), w.system(), in.ID); err != nil || in.ClientSecret.Reveal() != secret || in.PreviousClientSecret.Reveal() != clientSecret {
 			t.Errorf("the secret: %v", err)
+		}
+
+		until := func() time.Duration {
+			in, err := w.vault.Integration(t.Context(), w.system(), "timelog")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.PreviousClientSecretUntil.IsZero() {
+				return 0
+			}
+			return in.PreviousClientSecretUntil.Sub(w.clock.Now())
+		}
+		if got := until(); got != 24*time.Hour {
+			t.Errorf("the old one is tried for %v", got)
+		}
+		w.wantOn(b.page(path), []string{"Erase the one before now", `name="drop" value="yes"`, "A day", "An hour", "Not at all"})
+		a = b.post(path, b.filled(path, url.Values{"drop": {"yes"}}))
+		if a.status != http.StatusSeeOther || until() != 0 {
+			t.Errorf("dropped: %d, tried for %v", a.status, until())
+		}
+		w.wantOn(b.page(a.location), []string{"The old client secret is erased"}, "The one before is tried")
+		for overlap, want := range map[string]time.Duration{"hour": time.Hour, "none": 0} {
+			again := secret + overlap
+			w.secrets = append(w.secrets, again)
+			if a := b.post(path, b.filled(path, url.Values{"client_secret": {again}, "overlap": {overlap}})); a.status != http.StatusSeeOther || until() != want {
+				t.Errorf("%s: %d, tried for %v", overlap, a.status, until())
+			}
 		}
 
 		// Ten minutes after signing in, somebody else may sit there.

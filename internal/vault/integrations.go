@@ -183,6 +183,9 @@ func (v *Vault) IntegrationByID(ctx context.Context, caller Caller, id string) (
 	if err != nil {
 		return Integration{}, missing(err, "integration")
 	}
+	if !caller.Reaches(row.Key) {
+		return Integration{}, fault.New(fault.NotFound, noIntegration)
+	}
 	return row.Integration, nil
 }
 

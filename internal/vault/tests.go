@@ -57,6 +57,9 @@ func (v *Vault) BeginTest(ctx context.Context, caller Caller, integrationID, ret
 	if err != nil {
 		return ConnectSession{}, Secret{}, missing(err, "integration")
 	}
+	if !caller.Reaches(in.Key) {
+		return ConnectSession{}, Secret{}, fault.New(fault.NotFound, noIntegration)
+	}
 	s := ConnectSession{
 		ID:            newID("cs"),
 		EnvironmentID: caller.EnvironmentID,
