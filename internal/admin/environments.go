@@ -99,7 +99,7 @@ func (h *Handler) createEnvironment(c echo.Context, v visit) error {
 // environmentPage is one environment. admin/environment.html
 type environmentPage struct {
 	frame
-	environmentRow
+	Row     environmentRow
 	NewName web.Field
 	Strict  web.Checkbox
 }
@@ -112,7 +112,7 @@ func (v *visit) environmentPage(c echo.Context) (environmentPage, error) {
 	for _, e := range v.stay.Environments {
 		if e.ID == id {
 			return environmentPage{
-				frame: v.frame(c, environmentsPath), environmentRow: environmentRow{e, e.ID == v.caller.EnvironmentID},
+				frame: v.frame(c, environmentsPath), Row: environmentRow{e, e.ID == v.caller.EnvironmentID},
 				NewName: environmentName(e.Name),
 				Strict: web.Checkbox{
 					Name: "strict", Label: "Write an entry for each read, before it is answered", Checked: e.StrictReads,
@@ -143,7 +143,7 @@ func (h *Handler) renameEnvironment(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	err = h.vault.RenameEnvironment(c.Request().Context(), v.caller, page.ID, form.Get("name"))
+	err = h.vault.RenameEnvironment(c.Request().Context(), v.caller, page.Row.ID, form.Get("name"))
 	if wrong := fieldErrors(err); wrong != nil {
 		page.NewName.Value, page.NewName.Error, page.NewName.Autofocus = form.Get("name"), wrong["/name"], true
 		return httpd.Render(c, http.StatusUnprocessableEntity, "admin/environment", page)
@@ -151,7 +151,7 @@ func (h *Handler) renameEnvironment(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, page.Href())
+	return c.Redirect(http.StatusSeeOther, page.Row.Href())
 }
 
 // POST /admin/environments/{id}/reads
@@ -165,11 +165,11 @@ func (h *Handler) setReadAudit(c echo.Context, v visit) error {
 		return err
 	}
 	there := v.caller
-	there.EnvironmentID = page.ID
+	there.EnvironmentID = page.Row.ID
 	if err := h.vault.SetReadAudit(c.Request().Context(), there, form.Get("strict") != ""); err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, page.Href())
+	return c.Redirect(http.StatusSeeOther, page.Row.Href())
 }
 
 // fieldErrors is what is wrong with each field of a form, by pointer; nil for

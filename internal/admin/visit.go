@@ -122,7 +122,8 @@ func (v *visit) checkToken(c echo.Context, anywhere bool) error {
 
 // frame is what every page of a signed-in admin has around it. admin/layout.html
 type frame struct {
-	Admin       vault.Admin
+	// Self is who is signed in.
+	Self        vault.Admin
 	Environment string
 	// Switch is the choice of environments; nil where there is only one.
 	Switch []web.Option
@@ -154,7 +155,7 @@ type place struct {
 // the admin may not see is not offered.
 func (v *visit) frame(c echo.Context, at string) frame {
 	f := frame{
-		Admin: v.stay.Admin, Environment: v.stay.Environment, Section: orHome(at),
+		Self: v.stay.Admin, Environment: v.stay.Environment, Section: orHome(at),
 		Here:  inside(c.Request().URL.RequestURI()),
 		Token: v.ticket.formToken(v.caller.EnvironmentID), caller: v.caller,
 	}

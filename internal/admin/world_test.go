@@ -186,7 +186,8 @@ func (w *world) serve(keyset *vault.Keyset) string {
 	service := providers.New(providers.Config{Catalog: catalog, HTTP: out, PublicURL: w.public, Now: w.clock.Now, Log: log})
 	w.vault = vault.New(vault.Config{
 		Store: w.db.Open(t), Keyset: keyset, CheckIntegration: service.CheckIntegration, TellProvider: w.heard.tell,
-		Now: w.clock.Now, Log: log,
+		OwnersFromProvider: w.provider != nil,
+		Now:                w.clock.Now, Log: log,
 	})
 	e, err := httpd.New(httpd.Config{
 		Log: log, PublicURL: w.public, Now: w.clock.Now,

@@ -67,6 +67,17 @@ func TestStatementsUseIndexes(t *testing.T) {
 		}
 		for what, run := range map[string]func() error{
 			"key and connection":  func() error { _, err := shown.LookupHeaders(ctx, hash("k"), row.ID); return err },
+			"admin":               func() error { _, err := shown.Admin(ctx, "a"); return ignore(err, vault.ErrNotFound) },
+			"admin by subject":    func() error { _, err := shown.AdminBySubject(ctx, "i", "s"); return ignore(err, vault.ErrNotFound) },
+			"admins":              func() error { _, err := shown.Admins(ctx, page); return err },
+			"admin, locked":       func() error { _, err := tx.LockAdmin(ctx, "a"); return ignore(err, vault.ErrNotFound) },
+			"admin session":       func() error { _, err := shown.AdminStay(ctx, "a"); return ignore(err, vault.ErrNotFound) },
+			"admin sessions":      func() error { _, err := shown.AdminSessions(ctx, "a", noon, 10); return err },
+			"sessions by sid":     func() error { _, err := tx.ProviderSessions(ctx, "i", "", "sid", noon); return err },
+			"sessions of subject": func() error { _, err := tx.ProviderSessions(ctx, "i", "s", "", noon); return err },
+			"session in use":      func() error { return shown.TouchAdminSession(ctx, "a", noon) },
+			"sign-in link":        func() error { _, err := shown.AdminLinkByToken(ctx, hash("l")); return ignore(err, vault.ErrNotFound) },
+			"links dropped":       func() error { return tx.DropAdminLinks(ctx, "a") },
 			"environment":         func() error { _, err := shown.Environment(ctx, env); return err },
 			"environment by name": func() error { _, err := shown.EnvironmentByName(ctx, w.env.Name); return err },
 			"API key by hash":     func() error { _, err := shown.APIKeyByHash(ctx, w.key.Hash); return err },

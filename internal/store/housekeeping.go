@@ -40,9 +40,11 @@ func (s *Store) DeleteExpired(ctx context.Context, now, keepSince time.Time) err
 				SELECT id FROM connect_sessions
 				WHERE expires_at < $1 AND (result_expires_at IS NULL OR result_expires_at < $1) LIMIT $2)`, keepSince},
 		{"deleting old sign-in links", `
-			DELETE FROM admin_links WHERE id IN (SELECT id FROM admin_links WHERE expires_at < $1 LIMIT $2)`, keepSince},
+			DELETE FROM admin_links WHERE id IN (SELECT id FROM admin_links WHERE expires_at < $1 LIMIT $2)
+			AND expires_at < $1`, keepSince},
 		{"deleting old admin sessions", `
-			DELETE FROM admin_sessions WHERE id IN (SELECT id FROM admin_sessions WHERE seen_at < $1 LIMIT $2)`, keepSince},
+			DELETE FROM admin_sessions WHERE id IN (SELECT id FROM admin_sessions WHERE seen_at < $1 LIMIT $2)
+			AND seen_at < $1`, keepSince},
 		// One after the other: of one there may be a million.
 		{"deleting items of an old bulk revocation", `
 			DELETE FROM bulk_revocation_items WHERE bulk_revocation_id = ` + oldBulk + ` AND connection_id IN (

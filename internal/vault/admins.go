@@ -27,10 +27,10 @@ type Admin struct {
 
 // FromProvider says that the OpenID provider vouches for them, and decides on
 // their role at each sign-in.
-func (a *Admin) FromProvider() bool { return a.Subject != "" }
+func (a Admin) FromProvider() bool { return a.Subject != "" }
 
 // Removed says that they get in no more, whoever vouches for them.
-func (a *Admin) Removed() bool { return !a.RemovedAt.IsZero() }
+func (a Admin) Removed() bool { return !a.RemovedAt.IsZero() }
 
 // NewAdmin is somebody who is invited.
 type NewAdmin struct {

@@ -131,8 +131,8 @@ func (v *Vault) CreateEnvironment(ctx context.Context, caller Caller, name strin
 	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
 		return Environment{}, err
 	}
-	if err := CheckEnvironmentName(name); err != nil {
-		return Environment{}, err
+	if f := checkName("/name", name); f != nil {
+		return Environment{}, fault.InvalidFields(*f)
 	}
 	env, err := v.insertEnvironment(ctx, caller, name)
 	if errors.Is(err, ErrDuplicate) {
@@ -150,8 +150,8 @@ func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, name s
 	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
 		return err
 	}
-	if err := CheckEnvironmentName(name); err != nil {
-		return err
+	if f := checkName("/name", name); f != nil {
+		return fault.InvalidFields(*f)
 	}
 	err := v.store.Update(ctx, func(tx Tx) error {
 		env, err := tx.Environment(ctx, id)
