@@ -99,8 +99,13 @@ func TestAdminCommand(t *testing.T) {
 		t.Errorf("list prints %q", list)
 	}
 	for _, args := range [][]string{
-		{"admin", "invite", "-admin", id}, {"admin", "invite", "-role", "root"}, {"admin", "invite", "-ttl", "1s"},
-		{"admin", "remove"}, {"admin", "remove", "adm_none"}, {"admin"}, {"admin", "promote"},
+		{"admin", "invite", "-admin", id},
+		{"admin", "invite", "-role", "root"},
+		{"admin", "invite", "-ttl", "1s"},
+		{"admin", "remove"},
+		{"admin", "remove", "adm_none"},
+		{"admin"},
+		{"admin", "promote"},
 	} {
 		if stdout, _, err := runCommand(t, env, args...); err == nil {
 			t.Errorf("%v: no error, prints %q", args, stdout)

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,9 +17,7 @@ import (
 func (b *browser) sendTo(path, page string, values url.Values) answer {
 	b.t.Helper()
 	form := url.Values{"token": {b.token(b.page(page))}}
-	for name, v := range values {
-		form[name] = v
-	}
+	maps.Copy(form, values)
 	return b.post(path, form)
 }
 

@@ -5,9 +5,14 @@
 // for a sign-in, the token in each form, and the words of every page.
 //
 //	GET  /admin                             the connections
-//	GET  /admin/sign-in                     asks for an API key (signin.go)
-//	POST /admin/sign-in                     begins a session with it
+//	GET  /admin/sign-in                     says how to get in (signin.go)
+//	GET  /admin/sign-in/provider            leads to the OpenID provider (oidc.go)
+//	GET  /admin/callback                    begins a session with its reply
+//	POST /admin/backchannel-logout          the provider's word that somebody logged out (oidc_logout.go)
+//	GET  /admin/link/{token}                asks whether to sign in; changes nothing
+//	POST /admin/link/{token}                begins a session, and uses the link up
 //	POST /admin/sign-out                    ends the session, on every replica
+//	POST /admin/environment                 looks at another environment
 //	GET  /admin/connections                 list, search, filter (connections.go)
 //	GET  /admin/connections/{id}            everything but the secret (connection.go)
 //	GET  /admin/connections/{id}/revoke     says what will happen; changes nothing (revoke.go)
@@ -30,17 +35,22 @@
 //	GET  /admin/api-keys/{id}/revoke        says what will happen; changes nothing
 //	POST /admin/api-keys/{id}/revoke        does it
 //	GET  /admin/audit                       the trail (audit.go)
+//	     /admin/admins                      who gets in: list, invite, role, remove (admins.go)
+//	     /admin/sessions                    where one is signed in, and ending it (sessions.go)
+//	     /admin/environments                list, create, rename, recording of reads (environments.go)
 //
 // # A session
 //
-// What a signed-in admin may do is what their key may do, looked up on each
-// request: a revoked key is out at once. The cookie is sealed and says which
-// key, since when, and when last seen; the trail says whether the session was
-// signed out of. So replicas share nothing but the database.
+// A session is a row, read with its admin on each request: an ended one, a
+// removed admin and another role count at once, on every replica. The cookie is
+// sealed and says which session, with a token whose hash the row has.
 //
 // Two things stand against forged requests: the check of Sec-Fetch-Site and
-// Origin (httpd), and the session's token in every form (visit.go).
+// Origin (httpd), and a token in every form, of the session and of the
+// environment that it looks at (visit.go, session.go). What needs a fresh
+// sign-in asks for it before the form ([Handler.fresh]) and after (explain).
 //
-// What it leaves to others: who may do what, and writing it down (vault); what a
+// What it leaves to others: who somebody is at the OpenID provider
+// (providers/login); who may do what, and writing it down (vault); what a
 // provider can be told (providers); headers, rendering, error pages (httpd).
 package admin

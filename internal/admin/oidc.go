@@ -25,13 +25,11 @@ type Provider struct {
 	Roles []RoleRule
 }
 
-const (
-	providerPath = "/admin/sign-in/provider"
-	// CallbackPath is where the provider sends browsers back to, below the public
-	// URL; LogoutPath is where it says that somebody has logged out.
-	CallbackPath = "/admin/callback"
-	LogoutPath   = "/admin/backchannel-logout"
-)
+// CallbackPath is where the provider sends browsers back to, below the public
+// URL.
+const CallbackPath = "/admin/callback"
+
+const providerPath = "/admin/sign-in/provider"
 
 // adminTrip is a trip to the provider and what it is for. The browser keeps it,
 // sealed, and hands it back once.

@@ -510,7 +510,8 @@ func TestParseRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []admin.RoleRule{
-		{Claim: "groups", Value: "a:b", Role: vault.RoleOwner}, {Claim: "email", Value: "ann@example.com", Role: vault.RoleViewer},
+		{Claim: "groups", Value: "a:b", Role: vault.RoleOwner},
+		{Claim: "email", Value: "ann@example.com", Role: vault.RoleViewer},
 		{Claim: "https://acme.example/roles", Value: "x y", Role: vault.RoleOperator},
 	}
 	for i := range want {

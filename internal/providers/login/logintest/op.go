@@ -26,8 +26,6 @@ const (
 )
 
 // signingKey is one for all providers of a run: RSA keys are slow to make.
-//
-//nolint:gochecknoglobals // made once, and never changed
 var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
