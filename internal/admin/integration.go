@@ -77,18 +77,8 @@ func (h *Handler) showIntegration(c echo.Context, v visit) error {
 	if p, ok := h.providers.Catalog().Get(in.Provider); ok {
 		page.Guide = setupGuide(p)
 	}
-	for _, s := range [...]struct {
-		status vault.Status
-		text   string
-	}{
-		{vault.StatusActive, "Active"},
-		{vault.StatusReconnectRequired, "Reconnect required"},
-		{vault.StatusPending, "Pending"},
-		{vault.StatusRevoked, "Revoked"},
-	} {
-		page.Lists = append(page.Lists, web.Link{
-			Text: s.text, Href: withQuery(connectionsPath, url.Values{"integration": {in.Key}, "status": {string(s.status)}}),
-		})
+	if page.Lists, err = h.connectionLists(c.Request().Context(), &v, in); err != nil {
+		return err
 	}
 	if v.maySetUp() {
 		page.EditHref, page.DeleteHref = row.Href()+"/edit", row.Href()+"/delete"
@@ -103,6 +93,39 @@ func (h *Handler) showIntegration(c echo.Context, v visit) error {
 		}
 	}
 	return httpd.Render(c, http.StatusOK, "admin/integration", page)
+}
+
+// connectionLists leads to an integration's connections by their status, with
+// how many there were some seconds ago.
+func (h *Handler) connectionLists(ctx context.Context, v *visit, in vault.Integration) ([]web.Link, error) {
+	if !v.caller.May(vault.ScopeConnectionsRead) {
+		return nil, nil
+	}
+	o, err := h.vault.Overview(ctx, v.caller)
+	if err != nil {
+		return nil, err
+	}
+	var now vault.Standing // none yet, where the integration is newer than the numbers
+	if i := slices.IndexFunc(o.Standings, func(s vault.Standing) bool { return s.IntegrationID == in.ID }); i >= 0 {
+		now = o.Standings[i]
+	}
+	var lists []web.Link
+	for _, s := range [...]struct {
+		status vault.Status
+		count  int
+		text   string
+	}{
+		{vault.StatusActive, now.Active, "active"},
+		{vault.StatusReconnectRequired, now.ReconnectRequired, "reconnect required"},
+		{vault.StatusPending, now.Pending, "pending"},
+		{vault.StatusRevoked, now.Revoked, "revoked"},
+	} {
+		lists = append(lists, web.Link{
+			Text: number(int64(s.count)) + " " + s.text,
+			Href: withQuery(connectionsPath, url.Values{"integration": {in.Key}, "status": {string(s.status)}}),
+		})
+	}
+	return lists, nil
 }
 
 func (p *integrationPage) notices(done string) []web.Notice {

@@ -254,6 +254,12 @@ func TestForeignText(t *testing.T) {
 
 func TestIntegrationsPage(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
+		w.connect("timelog", "oidc", vault.NewImport{EndUser: user("one")})
+		w.connect("timelog", "oidc", vault.NewImport{EndUser: user("two")})
+		gone := w.connect("timelog", "oidc", vault.NewImport{EndUser: user("three")})
+		if _, err := w.vault.Revoke(t.Context(), w.system(), gone.ID); err != nil {
+			t.Fatal(err)
+		}
 		in, err := w.vault.Integration(t.Context(), w.system(), "timelog")
 		if err != nil {
 			t.Fatal(err)
@@ -275,7 +281,7 @@ func TestIntegrationsPage(t *testing.T) {
 			w.wantOn(b.page(path), []string{
 				"TimeLog at Acme", "acme-client", "set, and never shown",
 				`<code id="copy-` + in.ID + `">http://broker.example/connect/callback/` + in.ID + `</code>`,
-				`href="/admin/connections?integration=timelog&amp;status=active"`, "support@timelog.com",
+				`href="/admin/connections?integration=timelog&amp;status=active">2 active<`, ">1 revoked<", ">0 pending<", "support@timelog.com",
 			})
 		}
 		w.wantOn(b.page("/admin/integrations/toggl"), []string{"https://toggl.example/api", "a.example", "b.example"},
