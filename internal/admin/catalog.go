@@ -144,6 +144,9 @@ func setupGuide(p *providers.Provider) *web.Guide {
 		return nil
 	}
 	g := &web.Guide{Title: "Setting it up at " + p.Title}
+	if placeless(p) { // its title is what it does, not who it is
+		g.Title = "Setting it up"
+	}
 	steps := p.Setup
 	if p.Docs != "" && !slices.ContainsFunc(steps, func(s providers.Step) bool { return s.Link == p.Docs }) {
 		steps = append(slices.Clone(steps), providers.Step{Text: "More is in the documentation.", Link: p.Docs})

@@ -21,6 +21,7 @@ type integrationForm struct {
 	Methods web.CheckGroup
 	// Other is where else the service may be, for those who need it.
 	Other     []web.Field
+	OtherHelp string
 	OtherOpen bool
 	// Notices say what is wrong.
 	Notices []web.Notice
@@ -88,6 +89,10 @@ func newIntegrationForm(p *providers.Provider, in vault.Integration) integration
 			Name: fieldSecret, Label: "Client secret, if you change an address", Type: "password", Code: true, MaxLength: 4096,
 			Autocomplete: "new-password", Help: "It is sent to the new address, so you have to know it.",
 		})
+	}
+	f.OtherHelp = "Only for another instance of the service than the usual one: staging, a tenant's own host. What is left empty is as in the provider file."
+	if placeless(p) {
+		f.OtherHelp = "Where the service is: the provider file does not say."
 	}
 	f.OtherOpen = placeless(p) || len(overridden(in.Overrides)) > 0
 	return f

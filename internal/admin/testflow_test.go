@@ -187,7 +187,7 @@ func TestTestByRedirect(t *testing.T) {
 	want := []string{
 		"done: Connect link made", "done: Link opened in a browser", "done: Sent to TimeLog", "done: Reply of TimeLog checked",
 		"done: Code traded for tokens", "done: Account verified", "done: Credential encrypted and saved", "done: Headers rendered",
-		"now: Renewed once", "waiting: TimeLog told that it is over", "waiting: Erased here",
+		"now: Renewed once", "waiting: Erased here", "waiting: TimeLog told that it is over",
 	}
 	if diff := cmp.Diff(want, stages(back.body)); diff != "" {
 		t.Errorf("linked (-want +got)\n%s", diff)
@@ -196,7 +196,7 @@ func TestTestByRedirect(t *testing.T) {
 		t.Fatalf("finish: %d to %q\n%s", a.status, a.location, a.body)
 	}
 	page = b.page(report)
-	want[8], want[9], want[10] = "done: Renewed once", "done: TimeLog told that it is over", "done: Erased here"
+	want[8], want[9], want[10] = "done: Renewed once", "done: Erased here", "done: TimeLog told that it is over"
 	if diff := cmp.Diff(want, stages(page)); diff != "" {
 		t.Errorf("finished (-want +got)\n%s", diff)
 	}
@@ -250,14 +250,14 @@ func TestTestByForm(t *testing.T) {
 	back := b.followed(b.post(m[1], url.Values{"api_token": {sandbox.TogglAdaToken}}))
 	want := []string{
 		"done: Connect link made", "done: Link opened in a browser", "done: Account verified", "done: Credential encrypted and saved",
-		"done: Headers rendered", "skipped: Renewed once", "now: Toggl Track told that it is over", "waiting: Erased here",
+		"done: Headers rendered", "skipped: Renewed once", "now: Erased here", "waiting: Toggl Track told that it is over",
 	}
 	if diff := cmp.Diff(want, stages(back.body)); diff != "" {
 		t.Fatalf("linked (-want +got)\n%s\n%s", diff, back.body)
 	}
 	b.send(back.header.Get("X-Path"))
 	page = b.page(report)
-	want[6], want[7] = "skipped: Toggl Track told that it is over", "done: Erased here"
+	want[6], want[7] = "done: Erased here", "skipped: Toggl Track told that it is over"
 	if diff := cmp.Diff(want, stages(page)); diff != "" {
 		t.Errorf("finished (-want +got)\n%s", diff)
 	}

@@ -22,8 +22,8 @@ const (
 	stepSeal            // the credential
 	stepHeaders         // are rendered
 	stepRenew           // once
+	stepErase           // here, from where on nothing of it works
 	stepRevoke          // at the provider
-	stepErase           // here
 	stepCount
 )
 
@@ -85,7 +85,7 @@ func (r *report) title() {
 	for step, title := range map[int]string{
 		stepMade: "Connect link made", stepOpened: "Link opened in a browser",
 		stepVerify: "Account verified", stepSeal: "Credential encrypted and saved", stepHeaders: "Headers rendered",
-		stepRenew: "Renewed once", stepRevoke: r.service + " told that it is over", stepErase: "Erased here",
+		stepRenew: "Renewed once", stepErase: "Erased here", stepRevoke: r.service + " told that it is over",
 	} {
 		r.stages[step].Title = title
 	}
