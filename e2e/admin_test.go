@@ -33,7 +33,7 @@ func TestAdminRevokes(t *testing.T) {
 		p.reads("This link signs you in as Grace")
 		p.inspect("admin-link")
 		p.press("Sign in as Grace (owner)")
-		p.arrive("Connections")
+		p.arrive("Overview")
 		p.open(link)
 		p.reads("This link does not sign you in")
 		p.inspect("admin-link-used")
@@ -115,6 +115,9 @@ func TestAdminWithScripts(t *testing.T) {
 		p.arrive("Sign in")
 		p.inspect("admin-sign-in")
 		w.signIn(p, "viewer")
+		p.inspect("admin-overview")
+		p.press("Connections")
+		p.arrive("Connections")
 		p.inspect("admin-connections")
 		p.open(w.front.url + "/admin/connections/" + id)
 		p.arrive("grace-1906 at Toggl Track")
@@ -228,7 +231,7 @@ func (w *world) signIn(p *page, role string) {
 	w.t.Helper()
 	p.open(w.adminLink(role))
 	p.press("Sign in as Grace (" + role + ")")
-	p.arrive("Connections")
+	p.arrive("Overview")
 }
 
 // makeKey makes an API key over REST.

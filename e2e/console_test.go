@@ -120,7 +120,7 @@ func TestConsole(t *testing.T) {
 					t.Errorf("the trail says %+v", e)
 				}
 			}
-			for _, name := range []string{"API keys", "Admins", "Environments"} {
+			for _, name := range []string{"Overview", "API keys", "Admins", "Environments"} {
 				p.press(name)
 				p.arrive(name)
 				p.inspect("console-" + strings.ToLower(strings.ReplaceAll(name, " ", "-")))

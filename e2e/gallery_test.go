@@ -27,7 +27,7 @@ func TestGallery(t *testing.T) {
 	p := visit(t, look{})
 	w.signIn(p, "owner")
 	for _, x := range []struct{ name, path, heading string }{
-
+		{"overview", "/admin", "Overview"},
 		{"connections", "/admin/connections", "Connections"},
 		{"connection", "/admin/connections/" + shown, "Ada Lovelace at Toggl Track"},
 		{"catalog", "/admin/integrations/new", "Set up a provider"},
