@@ -166,7 +166,7 @@ func TestAdminsAndEnvironments(t *testing.T) {
 		ada := visit(t, look{Width: 360})
 		ada.open(link)
 		ada.press("Sign in as Ada Lovelace (viewer)")
-		ada.arrive("Connections")
+		ada.arrive("Overview")
 		ada.press("Ada Lovelace")
 		ada.arrive("Your sessions")
 		ada.reads("This one", "By a link, as viewer")
