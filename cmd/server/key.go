@@ -161,6 +161,9 @@ func (k keyTask) retire(ctx context.Context, id uint32) error {
 	if err != nil {
 		return err
 	}
+	if err := k.vault.VouchForTrail(ctx); err != nil {
+		return err
+	}
 	return k.keep(next, fmt.Sprintf("key %d is retired", id))
 }
 

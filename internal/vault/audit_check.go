@@ -130,11 +130,14 @@ func (c *trailCheck) entry(e AuditEntry) {
 		c.at(&e, "it is out of place: number %d of its chain came before it", h.Seq)
 		return
 	}
+	if p := h.missed; p != nil && p.Seq <= e.Seq {
+		if p.Seq == e.Seq || p.Seq < want { // else it is among those that are missing
+			c.of(p, "its entry is not where it was")
+		}
+		h.missed = nil
+	}
 	h.computed = e.digest(h.Hash)
 	h.Seq, h.Hash, h.EntryID = e.Seq, e.Hash, e.ID
-	if h.missed != nil && h.missed.Seq < e.Seq {
-		h.missed = nil // has been said
-	}
 }
 
 func some(n int64) string {

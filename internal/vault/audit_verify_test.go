@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -312,11 +313,88 @@ func TestVerifyAfterRotation(t *testing.T) {
 		if !strings.Contains(strings.Join(findings, "\n"), "no later checkpoint vouches for it") {
 			t.Errorf("retired too early: %v", findings)
 		}
+		for range 2 { // the second finds nothing to do
+			must(t, v.VouchForTrail(t.Context()))
+		}
+		if sum, findings := w.verify(t, nil); len(findings) > 0 || sum.Checkpoints != 2 {
+			t.Errorf("vouched for: %+v, %v", sum, findings)
+		}
 		_, err = v.EnsureEnvironment(t.Context(), "another")
 		must(t, err)
 		must(t, v.CloseAudit(t.Context()))
 		if _, findings := w.verify(t, nil); len(findings) > 0 {
 			t.Errorf("retired: %v", findings)
+		}
+	})
+}
+
+// Who has the database and no keyset cannot have a checkpoint of theirs vouched
+// for by the next good one, nor with it a chain that nobody wrote.
+func TestNobodyVouchesForAForgedCheckpoint(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		w.forge(t, w.ids[0], "wri_forged", 1, vault.Digest{})
+		e := w.find(t, "aud_zzz")
+		_, key, err := ed25519.GenerateKey(nil)
+		must(t, err)
+		store := b.db.Open(t)
+		last, err := store.LastCheckpoint(t.Context())
+		must(t, err)
+		must(t, store.InsertCheckpoint(t.Context(), vault.SignCheckpoint(last, vault.CheckpointClosed,
+			vault.ChainHead{Writer: e.Writer, Seq: e.Seq, EntryID: e.ID, Hash: e.Hash}, b.clock(), key)))
+		b.linked(t, "r4")
+		if err := b.Checkpoint(t.Context()); err == nil {
+			t.Error("went on from a checkpoint that nobody with the keyset signed")
+		}
+		if _, findings := w.verify(t, &w.anchor); !strings.Contains(strings.Join(findings, "\n"), "signed with a key that is not of this keyset") {
+			t.Errorf("nothing says that it is forged: %v", findings)
+		}
+		w.exec(t, "DELETE FROM audit_checkpoints WHERE number = $1", last.Number+1)
+		w.exec(t, "DELETE FROM audit_entries WHERE id = $1", e.ID)
+		must(t, b.Checkpoint(t.Context()))
+		if _, findings := w.verify(t, &w.anchor); len(findings) > 0 {
+			t.Errorf("put right: %v", findings)
+		}
+	})
+}
+
+// A checkpoint that comes before its entry stands for it all the same: who has
+// only public keys sees that the entries were made anew behind it.
+func TestVerifyFindsEntriesBehindTheirCheckpoint(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		keys, err := w.keyset.TrailKeys()
+		must(t, err)
+		public, err := vault.PublicTrailKeys(keys.Public())
+		must(t, err)
+		var early, late []vault.TrailItem
+		var prev vault.Digest
+		must(t, w.ReadTrail(t.Context(), func(trail vault.Trail) error {
+			for item, err := range trail {
+				must(t, err)
+				if item.Entry == nil || item.Entry.Writer != w.writer {
+					early = append(early, item)
+					continue
+				}
+				e := *item.Entry
+				e.Reason = "changed"
+				e.Hash = vault.DigestOf(&e, prev)
+				prev = e.Hash
+				late = append(late, vault.TrailItem{Entry: &e})
+			}
+			return nil
+		}))
+		var findings []string
+		_, err = vault.VerifyTrail(func(yield func(vault.TrailItem, error) bool) {
+			for _, item := range slices.Concat(early, late) {
+				if !yield(item, nil) {
+					return
+				}
+			}
+		}, public, &w.anchor, func(f vault.Finding) { findings = append(findings, f.String()) })
+		must(t, err)
+		if !strings.Contains(strings.Join(findings, "\n"), "its entry is not where it was") {
+			t.Errorf("%v", findings)
 		}
 	})
 }

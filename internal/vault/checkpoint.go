@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -92,6 +93,19 @@ type lastNoted struct {
 // checkpointTries bounds how often others may be first with the next number.
 const checkpointTries = 20
 
+// errStranger is that the last checkpoint is nobody's. To sign the next one would
+// be to vouch for it.
+var errStranger = errors.New("the last audit checkpoint was not signed with a key of this process: restart it if a rotation of the master keyset is under way, else run `claviger audit verify`")
+
+// signed reports whether a checkpoint was signed with one of the keys.
+func (k *trailKeys) signed(c *Checkpoint) bool {
+	digest := c.Digest()
+	return slices.ContainsFunc(k.signers, func(key ed25519.PrivateKey) bool {
+		public := key.Public().(ed25519.PublicKey)
+		return keyFingerprint(public) == c.Key && ed25519.Verify(public, digest[:], c.Signature)
+	})
+}
+
 // addCheckpoint signs a statement on a chain and puts it behind all others.
 func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head ChainHead) error {
 	keys, err := v.trail()
@@ -102,6 +116,9 @@ func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head Cha
 		last, err := v.store.LastCheckpoint(ctx)
 		if err != nil {
 			return err
+		}
+		if last != nil && !keys.signed(last) {
+			return errStranger
 		}
 		err = v.store.InsertCheckpoint(ctx, nextCheckpoint(last, kind, head, 0, v.now(), keys.signers[0]))
 		if !errors.Is(err, ErrDuplicate) {
@@ -125,6 +142,21 @@ func (v *Vault) checkpoint(ctx context.Context) error {
 	}
 	v.noted.ChainHead = head
 	return nil
+}
+
+// VouchForTrail signs the last checkpoint once more with the primary key, where
+// it was signed with another one, which is about to be retired: nobody would sign
+// behind it any more.
+func (v *Vault) VouchForTrail(ctx context.Context) error {
+	keys, err := v.trail()
+	if err != nil {
+		return err
+	}
+	last, err := v.store.LastCheckpoint(ctx)
+	if err != nil || last == nil || last.Key == keyFingerprint(keys.signers[0].Public().(ed25519.PublicKey)) {
+		return err
+	}
+	return v.addCheckpoint(ctx, CheckpointRunning, ChainHead{Writer: last.Writer, Seq: last.Seq, EntryID: last.EntryID, Hash: last.Hash})
 }
 
 // CloseAudit ends what this process has written of the trail, and notes that it
