@@ -66,10 +66,10 @@ type chainCheck struct {
 	// computed is what the hash of the last entry ought to be, where it is not
 	// what it is.
 	computed Digest
-	entries  int64  // seen
+	entries  int64 // seen
 	first    *AuditEntry
-	stated   int64  // up to where a checkpoint states what it is, or that it was dropped
-	closed   int64  // its last entry, as a checkpoint says
+	stated   int64 // up to where a checkpoint states what it is, or that it was dropped
+	closed   int64 // its last entry, as a checkpoint says
 	// missed is the checkpoint of an entry that has not come.
 	missed *Checkpoint
 	// key is what proves its entries, from 1; 0 while none does.
