@@ -90,7 +90,10 @@ func TestBulkRevocation(t *testing.T) {
 
 		p := visit(t, look{})
 		w.signIn(p, "operator")
-		p.open(w.front.url + "/admin/revocations/new?tag.team=blue")
+		p.open(w.front.url + "/admin/connections?tag.team=blue")
+		p.arrive("Connections")
+		p.inspect("admin-connections-ticks")
+		p.press("Revoke all that match…")
 		p.arrive("Revoke 5000 connections?")
 		p.reads("timelog", "5000", "TimeLog is told", "This cannot be undone")
 		p.inspect("admin-revoke-all")

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -105,6 +106,12 @@ func (i reportItem) Href() string {
 	}
 	return connectionPath(i.ConnectionID)
 }
+
+// Whose is the end user, or the id where nobody knows any more.
+func (i reportItem) Whose() string { return cmp.Or(who(i.EndUser), i.ConnectionID) }
+
+// Linked is the account in a few words.
+func (i reportItem) Linked() string { return cmp.Or(i.Account.Label, i.Account.ID) }
 
 // Became is the outcome in words.
 func (i reportItem) Became() string {

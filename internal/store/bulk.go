@@ -56,7 +56,9 @@ func (r reader) BulkRevocations(ctx context.Context, environmentID, actorID stri
 
 func scanBulkItem(row scanner) (i vault.BulkItem, err error) {
 	var outcome, told string
-	err = row.Scan(&i.ConnectionID, textColumn{&outcome}, textColumn{&told}, timeColumn{&i.DoneAt})
+	err = row.Scan(&i.ConnectionID, textColumn{&outcome}, textColumn{&told}, timeColumn{&i.DoneAt},
+		textColumn{&i.EndUser.ID}, textColumn{&i.EndUser.Email}, textColumn{&i.EndUser.Name},
+		textColumn{&i.Account.ID}, textColumn{&i.Account.Label}, textColumn{&i.Integration})
 	i.Outcome, i.Told = vault.BulkOutcome(outcome), vault.Outcome(told)
 	return i, err
 }
@@ -71,8 +73,14 @@ func (r reader) BulkItems(ctx context.Context, id string, f vault.BulkItemFilter
 		w.and("told = ?", string(f.Told))
 	}
 	tail, args := w.page("connection_id", f.Page)
-	return many(ctx, r.conn, "listing items of a bulk revocation", scanBulkItem,
-		`SELECT connection_id, outcome, told, done_at FROM bulk_revocation_items`+tail, args...)
+	// An id that somebody named may be that of another environment's connection.
+	return many(ctx, r.conn, "listing items of a bulk revocation", scanBulkItem, `
+		SELECT i.connection_id, i.outcome, i.told, i.done_at, c.end_user_id, c.end_user_email, c.end_user_name, c.account_id, c.account_label,
+			(SELECT key FROM integrations WHERE integrations.id = c.integration_id)
+		FROM (SELECT bulk_revocation_id, connection_id, outcome, told, done_at FROM bulk_revocation_items`+tail+`) AS i
+		JOIN bulk_revocations b ON b.id = i.bulk_revocation_id
+		LEFT JOIN connections c ON c.environment_id = b.environment_id AND c.id = i.connection_id
+		ORDER BY i.connection_id DESC`, args...)
 }
 
 func (r reader) BulkRevocationOf(ctx context.Context, environmentID, connectionID string) (string, error) {

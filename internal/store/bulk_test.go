@@ -126,8 +126,8 @@ func fill(t *testing.T, v reflect.Value) {
 			v.Set(reflect.ValueOf(noon))
 			return
 		}
-		for i := range v.NumField() {
-			fill(t, v.Field(i))
+		for _, field := range v.Fields() {
+			fill(t, field)
 		}
 	default:
 		t.Fatalf("nobody knows how to fill a %s", v.Type())

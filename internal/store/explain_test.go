@@ -367,9 +367,9 @@ func searches(plan, column string) bool {
 // eachIntegration is a walk over the integrations, of which there are few.
 var eachIntegration = regexp.MustCompile(`integrations_\w+|on integrations i|^SCAN i\b`)
 
-// toDo are indexes that have nothing but what is still to be done, and are read
+// undone are indexes that have nothing but what is still to be done, and are read
 // from their start.
-var toDo = regexp.MustCompile(`events_unnumbered|bulk_revocations_at_work`)
+var undone = regexp.MustCompile(`events_unnumbered|bulk_revocations_at_work`)
 
 // readsWhole answers the line of a plan that goes through all rows of a table,
 // by an index or not.
@@ -378,7 +378,7 @@ func readsWhole(plan string) string {
 	for i, line := range lines {
 		trimmed := strings.TrimSpace(line)
 		switch {
-		case toDo.MatchString(line):
+		case undone.MatchString(line):
 		case strings.Contains(line, "Seq Scan"), sqliteScan.MatchString(trimmed):
 			return trimmed
 		case pgScan.MatchString(line) && (i+1 == len(lines) || !strings.Contains(lines[i+1], "Index Cond")):

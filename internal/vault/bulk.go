@@ -114,6 +114,11 @@ type BulkItem struct {
 	// was not, or need not be.
 	Told   Outcome
 	DoneAt time.Time
+	// EndUser, Account and Integration are the connection's; empty where it is not
+	// there any more.
+	EndUser     EndUser
+	Account     Account
+	Integration string // key
 }
 
 // BulkItemFilter narrows a report. Empty members do not narrow.

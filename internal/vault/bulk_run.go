@@ -154,7 +154,7 @@ func (v *Vault) revokeSome(ctx context.Context, tx Tx, b *BulkRevocation, most i
 		if _, err := tx.SettleBulkItem(ctx, b.ID, item); err != nil {
 			return err
 		}
-		b.count(item)
+		b.BulkCounts = b.with(item)
 	}
 	return nil
 }
@@ -192,8 +192,8 @@ func (v *Vault) revokeItem(ctx context.Context, tx Tx, caller Caller, b *BulkRev
 	return item, nil
 }
 
-// count adds an item that nothing had become of.
-func (c *BulkCounts) count(item BulkItem) {
+// with is the counts with an item more that nothing had become of.
+func (c BulkCounts) with(item BulkItem) BulkCounts {
 	switch item.Outcome {
 	case BulkRevoked:
 		c.Revoked++
@@ -212,6 +212,7 @@ func (c *BulkCounts) count(item BulkItem) {
 	case OutcomeFailed:
 		c.ToldFailed++
 	}
+	return c
 }
 
 // bulkGiveUp writes one connection down as failed.
@@ -226,7 +227,7 @@ func (v *Vault) bulkGiveUp(ctx context.Context, at bulkPlace) error {
 		if err != nil || !settled { // another process got on with it
 			return err
 		}
-		b.count(item)
+		b.BulkCounts = b.with(item)
 		b.WorkedAt = v.now()
 		return tx.UpdateBulkRevocation(ctx, *b)
 	})

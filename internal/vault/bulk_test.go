@@ -169,18 +169,28 @@ func TestBulkRevocationByID(t *testing.T) {
 		mine := b.start(t, vault.NewBulkRevocation{BulkTarget: vault.BulkTarget{IDs: ids}})
 		must(t, b.Tidy(t.Context()))
 
+		items, err := b.BulkItems(t.Context(), foreign, theirs.ID, vault.BulkItemFilter{Page: vault.Page{Limit: 1}})
+		if want := []vault.BulkItem{{ConnectionID: all[2].ID, Outcome: vault.BulkMissing, DoneAt: b.clock()}}; err != nil || !slices.Equal(items, want) {
+			t.Errorf("their report has %+v, %v", items, err)
+		}
 		if got, err := b.BulkRevocation(t.Context(), foreign, theirs.ID); err != nil || got.BulkCounts != (vault.BulkCounts{Total: 3, Missing: 3}) {
 			t.Errorf("from another environment %+v, %v", got, err)
 		}
 		if got := b.bulk(t, mine.ID); got.Status != vault.BulkCompleted || got.BulkCounts != (vault.BulkCounts{Total: 3, Revoked: 1, AlreadyRevoked: 1, Missing: 1, ToldRevoked: 1}) {
 			t.Errorf("in the end %+v", got)
 		}
-		items, err := b.BulkItems(t.Context(), b.caller, mine.ID, vault.BulkItemFilter{Page: vault.Page{Limit: 10}})
+		items, err = b.BulkItems(t.Context(), b.caller, mine.ID, vault.BulkItemFilter{Page: vault.Page{Limit: 10}})
 		must(t, err)
 		want := []vault.BulkItem{
-			{ConnectionID: all[2].ID, Outcome: vault.BulkRevoked, Told: vault.OutcomeRevoked, DoneAt: b.clock()},
+			{
+				ConnectionID: all[2].ID, Outcome: vault.BulkRevoked, Told: vault.OutcomeRevoked, DoneAt: b.clock(),
+				EndUser: all[2].EndUser, Account: all[2].Account, Integration: "timelog",
+			},
 			{ConnectionID: all[1].ID, Outcome: vault.BulkMissing, DoneAt: b.clock()},
-			{ConnectionID: all[0].ID, Outcome: vault.BulkAlreadyRevoked, DoneAt: b.clock()},
+			{
+				ConnectionID: all[0].ID, Outcome: vault.BulkAlreadyRevoked, DoneAt: b.clock(),
+				EndUser: all[0].EndUser, Account: all[0].Account, Integration: "timelog",
+			},
 		}
 		if !slices.Equal(items, want) {
 			t.Errorf("the report is %+v, want %+v", items, want)
@@ -312,8 +322,9 @@ func TestBulkRevocationStops(t *testing.T) {
 		}
 		_, err = b.ResumeBulkRevocation(t.Context(), b.caller, r.ID)
 		must(t, err)
-		for b.bulk(t, r.ID).Status != vault.BulkCompleted {
-			time.Sleep(10 * time.Millisecond) // the last part is found by its clock
+		done, err := b.WaitBulkRevocation(t.Context(), b.caller, r.ID, time.Minute)
+		if err != nil || done.Status != vault.BulkCompleted {
+			t.Fatalf("%+v, %v", done, err)
 		}
 		cancel()
 		replicas.Wait()
@@ -390,7 +401,6 @@ func TestBulkRevocationSurvives(t *testing.T) {
 		inFlight := []string{<-calls, <-calls}
 		defer func() { close(never); cancel() }()
 		for b.bulk(t, r.ID).Done() < n { // it goes on revoking all the same
-			time.Sleep(time.Millisecond)
 		}
 		for len(inFlight) < 8 {
 			inFlight = append(inFlight, <-calls)

@@ -109,7 +109,7 @@ func (v *Vault) tellProvider(ctx context.Context, r *RevocationRow, more bool) (
 		if !fault.Is(err, fault.Unavailable) {
 			break
 		}
-		time.Sleep(time.Duration(try) * time.Second) // told and not on record is told again
+		sleep(kept, time.Duration(try)*time.Second) // told and not on record is told again
 	}
 	if err != nil {
 		v.log.Error("recording what the provider made of a revocation", "connection", r.Connection.ID, "error", err)
@@ -150,7 +150,7 @@ func (v *Vault) tellOnce(ctx context.Context, r *RevocationRow) ProviderOutcome 
 	return v.tell(ctx, v.withSecretsNow(ctx, m.integration(r.Connection.EnvironmentID)), r.Connection, m.credential())
 }
 
-// tells tells providers of what is new in the outbox, of what could not be told
+// tells keeps telling providers of what is new in the outbox, of what could not be told
 // before, and of what a crash cut off, until ctx ends.
 func (v *Vault) tells(ctx context.Context) {
 	var busy sync.Map // integrations
