@@ -459,7 +459,8 @@ func TestBulkRevocationPassesOver(t *testing.T) {
 		if b.db.Kind == "postgres" {
 			statements = []string{
 				`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`,
-				`CREATE TRIGGER no BEFORE UPDATE ON connections FOR EACH ROW WHEN (NEW.id = '` + broken.ID + `') EXECUTE FUNCTION no()`,
+				// Said at the commit, when all of a part are revoked.
+				`CREATE CONSTRAINT TRIGGER no AFTER UPDATE ON connections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.id = '` + broken.ID + `') EXECUTE FUNCTION no()`,
 			}
 		}
 		statements = append(statements, `UPDATE connections SET credential = answer WHERE id = '`+unreadable.ID+`'`)
