@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -135,6 +138,15 @@ func (v trailCheck) verify(trail vault.Trail) error {
 
 func auditExport(ctx context.Context, p *process, args []string) error {
 	flags := flag.NewFlagSet("audit export", flag.ContinueOnError)
+	environment := flags.String("environment", "", "only this environment; default where one of the other filters is given")
+	var f vault.AuditFilter
+	flags.StringVar(&f.ConnectionID, "connection-id", "", "only what was done with this connection")
+	flags.StringVar(&f.ActorID, "actor-id", "", "only what this key, admin, connect session or part of the broker did")
+	flags.StringVar((*string)(&f.Action), "action", "", "only this action")
+	flags.StringVar(&f.IntegrationID, "integration-id", "", "only what was done with this integration")
+	flags.BoolVar(&f.Refused, "refused", false, "only what was not allowed, or did not succeed")
+	flags.Func("since", "only from this time on, RFC 3339 or a day in UTC", timeFlag(&f.Since))
+	flags.Func("until", "only before this time", timeFlag(&f.Until))
 	cfg, err := loadConfig(flags, args, p.env)
 	if err != nil {
 		return err
@@ -144,5 +156,32 @@ func auditExport(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	defer b.close()
-	return b.vault.ReadTrail(ctx, func(trail vault.Trail) error { return vault.WriteTrail(p.stdout, trail) })
+	if *environment == "" && f == (vault.AuditFilter{}) {
+		return b.vault.ReadTrail(ctx, func(trail vault.Trail) error { return vault.WriteTrail(p.stdout, trail) })
+	}
+	env, err := b.store.EnvironmentByName(ctx, cmp.Or(*environment, vault.DefaultEnvironment))
+	if err != nil {
+		return fmt.Errorf("environment %q: %w", *environment, err)
+	}
+	out := json.NewEncoder(p.stdout)
+	return b.vault.ExportAudit(ctx, vault.System("cli", env.ID), f, func(entries []vault.AuditEntry) error {
+		for _, line := range vault.Lines(entries) {
+			if err := out.Encode(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func timeFlag(t *time.Time) func(string) error {
+	return func(s string) (err error) {
+		if *t, err = time.Parse(time.RFC3339, s); err != nil {
+			*t, err = time.Parse(time.DateOnly, s)
+		}
+		if err != nil {
+			return errors.New("must be a time such as 2026-03-04T12:00:00Z, or a day")
+		}
+		return nil
+	}
 }

@@ -52,6 +52,24 @@ func TestAuditCommand(t *testing.T) {
 		mustRun(t, env, "audit", "verify", "-file", file, "-anchor", anchor[1])
 		mustRun(t, nil, "audit", "verify", "-file", file, "-anchor", anchor[1], "-public-key", keys[1])
 
+		narrowed := mustRun(t, env, "audit", "export", "-action", "api_key.created", "-since", "2026-01-01")
+		if n := strings.Count(narrowed, "\n"); n != strings.Count(narrowed, `"action":"api_key.created"`) || n == 0 {
+			t.Errorf("narrowed: %s", narrowed)
+		}
+		if none := mustRun(t, env, "audit", "export", "-environment", "default", "-until", "2026-01-01"); none != "" {
+			t.Errorf("before there was anything: %s", none)
+		}
+		if _, _, err := run(t, env, "audit", "export", "-since", "yesterday"); err == nil {
+			t.Error("yesterday is no time")
+		}
+		if _, _, err := run(t, env, "audit", "export", "-environment", "none"); err == nil {
+			t.Error("exported an environment that is not there")
+		}
+		part := filepath.Join(t.TempDir(), "part.jsonl")
+		if err := os.WriteFile(part, []byte(narrowed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+
 		for what, c := range map[string]struct {
 			args []string
 			says string
@@ -61,6 +79,7 @@ func TestAuditCommand(t *testing.T) {
 			"another key":    {[]string{"-file", file, "-public-key", strings.Repeat("00", 32)}, "findings"},
 			"no key":         {[]string{"-file", file, "-public-key", "00"}, "a public key is"},
 			"no file":        {[]string{"-file", filepath.Join(t.TempDir(), "none")}, "opening the export"},
+			"a part":         {[]string{"-file", part}, "what is narrowed by a filter cannot be verified"},
 			"no trail":       {[]string{"-file", os.Args[0]}, "no export of a whole trail"},
 			"key alone":      {[]string{"-public-key", keys[1]}, "-public-key goes with -file"},
 		} {

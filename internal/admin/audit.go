@@ -1,10 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,12 +19,20 @@ import (
 // auditPage is the trail. admin/audit.html
 type auditPage struct {
 	frame
-	Action     web.Select
-	Actor      web.Field
-	Connection web.Field
-	Filtered   bool
-	Rows       []auditRow
-	Pager      pager
+	Connection  web.Field
+	Action      web.Select
+	Actor       web.Field
+	Integration web.Select
+	Outcome     web.Select
+	Since       web.Field
+	Until       web.Field
+	// More says that one of the filters that are not seen at first is in use.
+	More     bool
+	Filtered bool
+	// Export is where all that the filters leave is to be had.
+	Export string
+	Rows   []auditRow
+	Pager  pager
 }
 
 // auditRow is one line of the trail in words.
@@ -94,15 +105,50 @@ func (r auditRow) Details() []string {
 	return d
 }
 
+// auditFilter is what a query asks of the trail. It asks for every parameter but
+// cursor, so that the list and its export read the same.
+func auditFilter(q *httpd.Params) vault.AuditFilter {
+	f := vault.AuditFilter{
+		ConnectionID:  q.String("connection_id", maxParam),
+		ActorID:       q.String("actor", maxParam),
+		Action:        vault.Action(q.OneOf("action", actionValues()...)),
+		IntegrationID: q.String("integration_id", maxParam),
+		Refused:       q.OneOf("outcome", "", outcomeRefused) != "",
+		Since:         q.Time("since"),
+		Until:         q.Time("until"),
+	}
+	if day := q.String("until", maxParam); len(day) == len(time.DateOnly) {
+		f.Until = f.Until.AddDate(0, 0, 1) // all of that day
+	}
+	return f
+}
+
+// outcomeRefused is the value of outcome for what was not allowed, or failed.
+const outcomeRefused = "refused"
+
+// auditQuery is the query that asks for f.
+func auditQuery(f vault.AuditFilter) url.Values {
+	query := url.Values{}
+	setSome(query, "connection_id", f.ConnectionID)
+	setSome(query, "actor", f.ActorID)
+	setSome(query, "action", string(f.Action))
+	setSome(query, "integration_id", f.IntegrationID)
+	if f.Refused {
+		query.Set("outcome", outcomeRefused)
+	}
+	for name, t := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !t.IsZero() {
+			query.Set(name, t.Format(time.RFC3339))
+		}
+	}
+	return query
+}
+
 // GET /admin/audit
 func (h *Handler) listAudit(c echo.Context, v visit) error {
 	q := httpd.Query(c)
-	f := vault.AuditFilter{
-		ConnectionID: q.String("connection_id", maxParam),
-		ActorID:      q.String("actor", maxParam),
-		Action:       vault.Action(q.OneOf("action", actionValues()...)),
-		Page:         pageOf(q),
-	}
+	f := auditFilter(q)
+	f.Page = pageOf(q)
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -111,26 +157,84 @@ func (h *Handler) listAudit(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	page := auditPage{
-		frame:  v.frame(c, auditPath),
-		Action: web.Select{Name: "action", Label: "What", Value: string(f.Action), Options: actionOptions()},
-		Actor: web.Field{
-			Name: "actor", Label: "Who, by id", Value: f.ActorID, MaxLength: maxParam, Autocomplete: "off", Code: true,
-		},
-		Connection: web.Field{
-			Name: "connection_id", Label: "Connection, by id", Value: f.ConnectionID, MaxLength: maxParam, Autocomplete: "off", Code: true,
-		},
+	page := newAuditPage(v.frame(c, auditPath), f)
+	if page.Integration, err = h.auditIntegrations(ctx, &v, f.IntegrationID); err != nil {
+		return err
 	}
-	query := url.Values{}
-	setSome(query, "connection_id", f.ConnectionID)
-	setSome(query, "actor", f.ActorID)
-	setSome(query, "action", string(f.Action))
-	page.Filtered = len(query) > 0
+	query := auditQuery(f)
+	page.Filtered, page.Export = len(query) > 0, withQuery(auditPath+"/export", query)
 	found, page.Pager = paged(found, func(e *vault.AuditEntry) string { return e.ID }, f.Page, auditPath, query, "entry", "entries")
 	if page.Rows, err = h.auditRows(ctx, &v, found); err != nil {
 		return err
 	}
 	return httpd.Render(c, http.StatusOK, "admin/audit", page)
+}
+
+func newAuditPage(around frame, f vault.AuditFilter) auditPage {
+	id := func(name, label, value string) web.Field {
+		return web.Field{Name: name, Label: label, Value: value, MaxLength: maxParam, Autocomplete: "off", Code: true}
+	}
+	day := func(name, label string, t time.Time) web.Field {
+		field := web.Field{Name: name, Label: label, Type: "date"}
+		if !t.IsZero() {
+			field.Value = t.Format(time.DateOnly)
+		}
+		return field
+	}
+	page := auditPage{
+		frame:      around,
+		Action:     web.Select{Name: "action", Label: "What", Value: string(f.Action), Options: actionOptions()},
+		Actor:      id("actor", "Who, by id", f.ActorID),
+		Connection: id("connection_id", "Connection, by id", f.ConnectionID),
+		Outcome: web.Select{
+			Name: "outcome", Label: "Outcome", Options: []web.Option{{Label: "Any"}, {Value: outcomeRefused, Label: "Refused or failed"}},
+		},
+		Since: day("since", "From this day on, UTC", f.Since),
+		Until: day("until", "Up to this day, UTC", f.Until.Add(-time.Microsecond)),
+		More:  f.ActorID != "" || f.IntegrationID != "" || f.Refused || !f.Since.IsZero() || !f.Until.IsZero(),
+	}
+	if f.Until.IsZero() {
+		page.Until.Value = ""
+	}
+	if f.Refused {
+		page.Outcome.Value = outcomeRefused
+	}
+	return page
+}
+
+// auditIntegrations is the choice of an integration, by id: the trail has those
+// that are gone as well.
+func (h *Handler) auditIntegrations(ctx context.Context, v *visit, chosen string) (web.Select, error) {
+	s := web.Select{Name: "integration_id", Label: "Integration", Value: chosen, Options: []web.Option{{Label: "Any integration"}}}
+	if v.caller.May(vault.ScopeIntegrationsRead) {
+		found, err := h.vault.Integrations(ctx, v.caller, vault.Page{Limit: maxOptions})
+		if err != nil {
+			return s, err
+		}
+		for _, in := range found {
+			s.Options = append(s.Options, web.Option{Value: in.ID, Label: in.Key})
+		}
+	}
+	if !slices.ContainsFunc(s.Options, func(o web.Option) bool { return o.Value == chosen }) {
+		s.Options = append(s.Options, web.Option{Value: chosen, Label: chosen})
+	}
+	slices.SortFunc(s.Options[1:], func(a, b web.Option) int { return cmp.Compare(a.Label, b.Label) })
+	return s, nil
+}
+
+// GET /admin/audit/export
+func (h *Handler) exportAudit(c echo.Context, v visit) error {
+	q := httpd.Query(c)
+	f := auditFilter(q)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	name := "audit-" + h.now().UTC().Format("2006-01-02-150405") + ".jsonl"
+	return httpd.Lines(c, name, func(send func([]vault.EntryLine) error) error {
+		return h.vault.ExportAudit(c.Request().Context(), v.caller, f, func(entries []vault.AuditEntry) error {
+			return send(vault.Lines(entries))
+		})
+	})
 }
 
 // names puts names to the ids in a trail, where the admin may know them: keys

@@ -125,6 +125,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.GET("/api-keys/:id/revoke", h.signedIn(h.confirmRevokeAPIKey))
 	g.POST("/api-keys/:id/revoke", h.signedIn(h.revokeAPIKey))
 	g.GET("/audit", h.signedIn(h.listAudit))
+	g.GET("/audit/export", h.signedIn(h.exportAudit))
 	h.mountAccess(g)
 }
 

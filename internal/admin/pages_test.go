@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -346,12 +347,45 @@ func TestAuditPage(t *testing.T) {
 			{"?connection_id=" + other.ID, []string{"Connection imported", "Refused for want of a scope"}, []string{conn.ID}},
 			{"?actor=" + key.ID, []string{"Credential read", "Refused for want of a scope"}, []string{`class="main">Connection imported`}},
 			{"?actor=" + key.ID + "&action=refused&connection_id=", []string{"1 entry"}, []string{`class="main">Credential read`}},
-			{"?action=&actor=&connection_id=", []string{"Connection imported"}, nil},
+			{"?action=&actor=&connection_id=&integration_id=&outcome=&since=&until=", []string{"Connection imported", `href="/admin/audit/export">Export</a>`}, nil},
+			{"?outcome=refused", []string{"needs connections:revoke", `<details class="more filters-more" open>`, `href="/admin/audit/export?outcome=refused">Export these</a>`}, []string{`class="main">Connection imported`}},
+			{"?integration_id=" + conn.IntegrationID, []string{`<option value="` + conn.IntegrationID + `" selected>timelog</option>`, "Connection imported"}, []string{other.ID}},
+			{"?since=2000-01-01&until=2000-01-31", []string{"No entry matches", `value="2000-01-01"`, `value="2000-01-31"`, "since=2000-01-01T00%3A00%3A00Z&amp;until=2000-02-01T00%3A00%3A00Z"}, nil},
+			{"?since=2000-01-01", []string{"Connection imported"}, nil},
 		} {
 			w.wantOn(b.page("/admin/audit"+tt.query), tt.want, tt.not...)
 		}
 		for _, bad := range []string{"?action=nothing.such", "?since=yesterday"} {
 			if a := b.get("/admin/audit" + bad); a.status != http.StatusBadRequest {
+				t.Errorf("%s: %d", bad, a.status)
+			}
+		}
+	})
+}
+
+// The export has what the list has, in the order in which it happened.
+func TestAuditExport(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+		w.connect("toggl", "api_token", vault.NewImport{EndUser: user("two")})
+		b := w.admin()
+		a := b.get("/admin/audit/export?connection_id=" + conn.ID)
+		if a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Disposition"), `attachment; filename="audit-2`) {
+			t.Errorf("%d, %q", a.status, a.header.Get("Content-Disposition"))
+		}
+		var actions []vault.Action
+		for line := range strings.Lines(a.body) {
+			var e vault.EntryLine
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			actions = append(actions, e.Action)
+		}
+		if diff := cmp.Diff([]vault.Action{vault.ActionConnectionImported}, actions); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		for _, bad := range []string{"?action=nothing.such", "?since=yesterday", "?cursor=x"} {
+			if a := b.get("/admin/audit/export" + bad); a.status != http.StatusBadRequest {
 				t.Errorf("%s: %d", bad, a.status)
 			}
 		}

@@ -72,6 +72,7 @@ func routes() map[string]route {
 		"GET /admin/api-keys/:id/revoke":             {least: vault.RoleViewer, of: ofAPIKey},
 		"POST /admin/api-keys/:id/revoke":            {least: vault.RoleOwner, of: ofAPIKey},
 		"GET /admin/audit":                           {least: vault.RoleViewer},
+		"GET /admin/audit/export":                    {least: vault.RoleViewer},
 		"POST /admin/connections/:id/refresh":        {least: vault.RoleOperator, of: ofConnection},
 		"POST /admin/connections/:id/verify":         {least: vault.RoleOperator, of: ofConnection},
 		"POST /admin/connections/:id/reconnect":      {least: vault.RoleOperator, of: ofConnection},

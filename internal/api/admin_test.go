@@ -1,12 +1,16 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/claviger/claviger/internal/sandbox"
 	"github.com/claviger/claviger/internal/vault"
@@ -220,6 +224,8 @@ func TestAudit(t *testing.T) {
 			is("data/3", object{
 				"id": all.text("data/3/id"), "at": w.clock.Now().Format(time.RFC3339), "actor_kind": "api_key", "actor_id": refused.ID, "action": "refused", "allowed": false,
 				"connection_id": id, "integration_id": nil, "connect_session_id": nil, "reason": "credentials:read_raw", "generation": nil, "count": 1,
+				"environment_id": refused.EnvironmentID, "writer": all.text("data/3/writer"), "seq": all.at("data/3/seq"),
+				"hash": all.text("data/3/hash"), "proof": all.text("data/3/proof"),
 			})
 		w.get("/v1/audit?action=connection.revoked").want(http.StatusOK).is("data/0/connection_id", id)
 		w.get("/v1/audit?actor_id="+refused.ID).want(http.StatusOK).is("data/0/action", "refused").is("next_cursor", nil)
@@ -237,6 +243,42 @@ func TestAudit(t *testing.T) {
 		}
 		if !slices.Equal(paged, idsOf(all)) {
 			t.Errorf("paged %q", paged)
+		}
+	})
+}
+
+// TestAuditExport: what the list has, in lines and the other way round, with the
+// same filters.
+func TestAuditExport(t *testing.T) {
+	each(t, func(w *world) {
+		id := w.toggl()
+		w.get("/v1/connections/" + id).as(w.newKey(vault.ScopeAuditRead)).want(http.StatusForbidden)
+		since := w.clock.Now().Add(-time.Minute).Format(time.RFC3339)
+		until := w.clock.Now().Add(time.Minute).Format(time.RFC3339)
+		for _, query := range []string{"", "?action=refused", "?refused=true", "?connection_id=" + id, "?since=" + since + "&until=" + until, "?until=" + since, "?integration_id=none"} {
+			list := w.get("/v1/audit" + query).want(http.StatusOK).at("data").([]any)
+			export := w.get("/v1/audit/export" + query).want(http.StatusOK)
+			if got := export.Header.Get("Content-Type"); got != "application/jsonl; charset=utf-8" {
+				t.Errorf("%s: content type %q", query, got)
+			}
+			var lines []any
+			for line := range strings.Lines(string(export.body)) {
+				var entry any
+				if err := json.Unmarshal([]byte(line), &entry); err != nil {
+					t.Fatalf("%s: %v: %s", query, err, line)
+				}
+				lines = append(lines, entry)
+			}
+			slices.Reverse(lines)
+			if diff := cmp.Diff(list, lines, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s (-list +export):\n%s", query, diff)
+			}
+			if empty := strings.Contains(query, "until="+since) || strings.Contains(query, "none"); empty != (len(list) == 0) {
+				t.Errorf("%s: %d entries", query, len(list))
+			}
+		}
+		for _, bad := range []string{"since=yesterday", "until=2026-13-01", "refused=maybe", "cursor=x"} {
+			w.get("/v1/audit/export?" + bad).want(http.StatusBadRequest)
 		}
 	})
 }

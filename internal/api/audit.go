@@ -1,52 +1,30 @@
 package api
 
 import (
-	"time"
-
 	"github.com/labstack/echo/v4"
 
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// auditEntry is one line of the trail.
-type auditEntry struct {
-	ID            string           `json:"id"`
-	At            time.Time        `json:"at"`
-	ActorKind     vault.CallerKind `json:"actor_kind"`
-	ActorID       string           `json:"actor_id"`
-	Action        vault.Action     `json:"action"`
-	Allowed       bool             `json:"allowed"`
-	ConnectionID  *string          `json:"connection_id"`
-	IntegrationID *string          `json:"integration_id"`
-	SessionID     *string          `json:"connect_session_id"`
-	Reason        *string          `json:"reason"`
-	Generation    *int64           `json:"generation"`
-	Count         int64            `json:"count"`
-}
-
-func showAuditEntry(e vault.AuditEntry) auditEntry {
-	out := auditEntry{
-		ID: e.ID, At: e.At, ActorKind: e.ActorKind, ActorID: e.ActorID, Action: e.Action, Allowed: e.Allowed,
-		ConnectionID: wordOrNull(e.ConnectionID), IntegrationID: wordOrNull(e.IntegrationID), SessionID: wordOrNull(e.SessionID),
-		Reason: wordOrNull(e.Reason), Count: e.Count,
+// auditFilter reads what narrows the trail.
+func auditFilter(q *httpd.Params) vault.AuditFilter {
+	return vault.AuditFilter{
+		ConnectionID:  q.String("connection_id", maxParam),
+		ActorID:       q.String("actor_id", maxParam),
+		Action:        vault.Action(q.String("action", maxParam)),
+		IntegrationID: q.String("integration_id", maxParam),
+		Refused:       q.Bool("refused"),
+		Since:         q.Time("since"),
+		Until:         q.Time("until"),
 	}
-	if e.Generation != 0 {
-		out.Generation = &e.Generation
-	}
-	return out
 }
 
 // GET /v1/audit
 func (h *Handler) listAudit(c echo.Context, caller vault.Caller) error {
 	q := httpd.Query(c)
-	p := pageOf(q)
-	f := vault.AuditFilter{
-		ConnectionID: q.String("connection_id", maxParam),
-		ActorID:      q.String("actor_id", maxParam),
-		Action:       vault.Action(q.String("action", maxParam)),
-		Page:         p.page(),
-	}
+	p, f := pageOf(q), auditFilter(q)
+	f.Page = p.page()
 	if err := p.err(q); err != nil {
 		return err
 	}
@@ -55,4 +33,20 @@ func (h *Handler) listAudit(c echo.Context, caller vault.Caller) error {
 		return err
 	}
 	return answerPage(c, p, found, func(e vault.AuditEntry) string { return e.ID }, showAuditEntry)
+}
+
+func showAuditEntry(e vault.AuditEntry) vault.EntryLine { return e.Line() }
+
+// GET /v1/audit/export
+func (h *Handler) exportAudit(c echo.Context, caller vault.Caller) error {
+	q := httpd.Query(c)
+	f := auditFilter(q)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	return httpd.Lines(c, "", func(send func([]vault.EntryLine) error) error {
+		return h.vault.ExportAudit(c.Request().Context(), caller, f, func(entries []vault.AuditEntry) error {
+			return send(vault.Lines(entries))
+		})
+	})
 }

@@ -174,7 +174,7 @@ func (k *contract) check(c *call, a *answer) {
 		}
 	}
 	var v any = string(a.body)
-	if mediaType != "text/plain" {
+	if mediaType != "text/plain" && mediaType != "application/jsonl" {
 		if v, err = jsonschema.UnmarshalJSON(bytes.NewReader(a.body)); err != nil {
 			t.Errorf("%s: %v: %s", a.name, err, a.body)
 			return

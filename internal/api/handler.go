@@ -92,6 +92,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 		{http.MethodDelete, "/api-keys/:id", bare(h.deleteAPIKey)},
 
 		{http.MethodGet, "/audit", h.listAudit},
+		{http.MethodGet, "/audit/export", h.exportAudit},
 		{http.MethodGet, "/events", h.listEvents},
 	} {
 		g.Add(r.method, r.path, h.authenticated(r.handle))

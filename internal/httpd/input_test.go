@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/labstack/echo/v4"
@@ -67,14 +68,16 @@ func TestQuery(t *testing.T) {
 		Status string
 		Q      string
 		Tags   map[string]string
+		Since  time.Time
 	}
+	noon := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	tests := []struct {
 		name, query string
 		want        values
 		wrong       []string // pointer: detail
 	}{
 		{"nothing", "", values{Limit: 50}, nil},
-		{"all", "limit=7&raw=true&status=active&q=a%20b&tag.team=blue&tag.x=", values{7, true, "active", "a b", map[string]string{"team": "blue", "x": ""}}, nil},
+		{"all", "limit=7&raw=true&status=active&q=a%20b&tag.team=blue&tag.x=", values{Limit: 7, Raw: true, Status: "active", Q: "a b", Tags: map[string]string{"team": "blue", "x": ""}}, nil},
 		{"false is false", "raw=false", values{Limit: 50}, nil},
 		{"no number", "limit=" + planted, values{Limit: 50}, []string{"limit: must be a whole number from 1 to 100"}},
 		{"too small", "limit=0", values{Limit: 50}, []string{"limit: must be a whole number from 1 to 100"}},
@@ -87,6 +90,11 @@ func TestQuery(t *testing.T) {
 		{"tag too long", "tag.a=" + strings.Repeat("q", 21), values{Limit: 50, Tags: map[string]string{"a": ""}}, []string{"tag.a: must not be longer than 20 bytes"}},
 		{"a typo is no default", "limt=7&tag.=1", values{Limit: 50}, []string{"limt: is not a parameter of this request", "tag.: is not a parameter of this request"}},
 		{"a name not fit to show", "%0a=7", values{Limit: 50}, []string{"?: is not a parameter of this request"}},
+		{"a time", "since=2026-03-04T13:00:00%2B01:00", values{Limit: 50, Since: noon}, nil},
+		{"a day", "since=2026-03-04", values{Limit: 50, Since: noon.Add(-12 * time.Hour)}, nil},
+		{"no time", "since=", values{Limit: 50}, nil},
+		{"no such time", "since=2026-02-30", values{Limit: 50}, []string{"since: must be a time such as 2026-03-04T12:00:00Z, or a day"}},
+		{"before there was any", "since=0001-01-01", values{Limit: 50}, []string{"since: must be a time such as 2026-03-04T12:00:00Z, or a day"}},
 		{"broken escape", "q=%zz", values{Limit: 50}, []string{}},
 		{"invalid UTF-8", "q=%ff", values{Limit: 50, Q: "\xff"}, []string{}},
 		{"NUL", "q=%00", values{Limit: 50, Q: "\x00"}, []string{}},
@@ -105,6 +113,7 @@ func TestQuery(t *testing.T) {
 					Status: q.OneOf("status", "active", "revoked"),
 					Q:      q.String("q", 20),
 					Tags:   q.Prefixed("tag.", 20),
+					Since:  q.Time("since"),
 				}
 				qerr = q.Err()
 				return qerr

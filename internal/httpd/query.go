@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -77,6 +78,22 @@ func (p *Params) Bool(name string) bool {
 		p.fail(name, "must be true or false")
 	}
 	return s == "true"
+}
+
+// Time is a moment as RFC 3339 has it, or a day, which is its first moment in UTC;
+// zero where it is not there.
+func (p *Params) Time(name string) time.Time {
+	s, ok := p.take(name)
+	if !ok || s == "" {
+		return time.Time{}
+	}
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(form, s); err == nil && t.Year() > 1970 && t.Year() < 10_000 {
+			return t.UTC()
+		}
+	}
+	p.fail(name, "must be a time such as 2026-03-04T12:00:00Z, or a day")
+	return time.Time{}
 }
 
 // Prefixed collects the parameters whose names start with prefix, by the rest

@@ -22,7 +22,8 @@ func scanAudit(row scanner) (e vault.AuditEntry, err error) {
 	return e, err
 }
 
-// Audit lists the trail, newest first.
+// Audit lists the trail of an environment, newest first unless it is asked for
+// the other way round.
 func (r reader) Audit(ctx context.Context, environmentID string, f vault.AuditFilter) ([]vault.AuditEntry, error) {
 	var w where
 	w.and("environment_id = ?", environmentID)
@@ -35,7 +36,27 @@ func (r reader) Audit(ctx context.Context, environmentID string, f vault.AuditFi
 	if f.Action != "" {
 		w.and("action = ?", string(f.Action))
 	}
-	tail, args := w.page("id", f.Page)
+	if f.IntegrationID != "" {
+		w.and("integration_id = ?", f.IntegrationID)
+	}
+	if f.Refused {
+		w.and("allowed = FALSE")
+	}
+	first, end := f.IDs()
+	if first != "" {
+		w.and("at >= ? AND id >= ?", f.Since.UnixMicro(), first)
+	}
+	if end != "" {
+		w.and("at < ? AND id < ?", f.Until.UnixMicro(), end)
+	}
+	var tail string
+	var args []any
+	if f.OldestFirst {
+		w.and("id > ?", f.Page.Cursor)
+		tail, args = w.limit("id", limitOf(f.Page))
+	} else {
+		tail, args = w.page("id", f.Page)
+	}
 	return many(ctx, r.conn, "listing audit entries", scanAudit, `SELECT `+auditColumns+` FROM audit_entries`+tail, args...)
 }
 

@@ -60,6 +60,10 @@ func TestAudit(t *testing.T) {
 			"an action":         {vault.AuditFilter{Action: vault.ActionLinkFailed}, []vault.AuditEntry{b}},
 			"all three":         {vault.AuditFilter{ConnectionID: "con_gone", ActorID: "cs_1", Action: vault.ActionLinkFailed}, []vault.AuditEntry{b}},
 			"nobody":            {vault.AuditFilter{ActorID: "none"}, nil},
+			"an integration":    {vault.AuditFilter{IntegrationID: w.in.ID}, []vault.AuditEntry{b}},
+			"refused":           {vault.AuditFilter{Refused: true}, []vault.AuditEntry{b}},
+			"oldest first":      {vault.AuditFilter{OldestFirst: true}, []vault.AuditEntry{a, b, c}},
+			"from the oldest":   {vault.AuditFilter{OldestFirst: true, Page: vault.Page{Limit: 1, Cursor: a.ID}}, []vault.AuditEntry{b}},
 			"a page":            {vault.AuditFilter{Page: vault.Page{Limit: 1}}, []vault.AuditEntry{c}},
 			"the next":          {vault.AuditFilter{Page: vault.Page{Limit: 1, Cursor: c.ID}}, []vault.AuditEntry{b}},
 			"after the last":    {vault.AuditFilter{Page: vault.Page{Cursor: a.ID}}, nil},
@@ -76,6 +80,40 @@ func TestAudit(t *testing.T) {
 			e := a
 			change(&e)
 			wantRefused(t, name, w.try(func(ctx context.Context, tx vault.Tx) error { return tx.InsertAudit(ctx, e) }))
+		}
+	})
+}
+
+// A span of time is that of the entries, and not of when they were written: reads
+// wait for a minute.
+func TestAuditOfASpan(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		at := func(ago time.Duration) vault.AuditEntry {
+			return w.entry(func(e *vault.AuditEntry) { e.At = now.Add(-ago) })
+		}
+		early, middle, late := at(5*time.Minute), at(2*time.Minute), at(0)
+		for what, c := range map[string]struct {
+			since, until time.Duration // ago, -1 where there is none
+			want         []vault.AuditEntry
+		}{
+			"since":       {2 * time.Minute, -1, []vault.AuditEntry{late, middle}},
+			"just after":  {2*time.Minute - time.Microsecond, -1, []vault.AuditEntry{late}},
+			"until":       {-1, 2 * time.Minute, []vault.AuditEntry{early}},
+			"between":     {3 * time.Minute, time.Minute, []vault.AuditEntry{middle}},
+			"long before": {-1, 24 * time.Hour, nil},
+			"later":       {-time.Hour, -1, nil},
+			"all":         {24 * time.Hour, -time.Hour, []vault.AuditEntry{late, middle, early}},
+		} {
+			var f vault.AuditFilter
+			if c.since != -1 {
+				f.Since = now.Add(-c.since)
+			}
+			if c.until != -1 {
+				f.Until = now.Add(-c.until)
+			}
+			equal(t, what, w.trail(f), c.want)
 		}
 	})
 }

@@ -38,6 +38,10 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"untold":                     {"environment_id", "created_at"},
 			"keys that expire":           {"environment_id"},
 			"audit of an actor":          {"actor_id", "id"},
+			"audit of an integration":    {"integration_id", "id"},
+			"audit of refusals":          {"id"},
+			"audit of a span":            {"id"},
+			"audit, oldest first":        {"id"},
 			"history of a connection":    {"connection_id", "id"},
 			"reads of a connection":      {"connection_id", "id"},
 			"activity of a connection":   {"connection_id", "id"},
@@ -161,6 +165,23 @@ func TestStatementsUseIndexes(t *testing.T) {
 				_, err := shown.Audit(ctx, env, vault.AuditFilter{ConnectionID: "c", Page: page})
 				return err
 			},
+			"audit of an integration": func() error {
+				_, err := shown.Audit(ctx, env, vault.AuditFilter{IntegrationID: "i", Page: page})
+				return err
+			},
+			"audit of refusals": func() error {
+				_, err := shown.Audit(ctx, env, vault.AuditFilter{Refused: true, Page: page})
+				return err
+			},
+			"audit of a span": func() error {
+				_, err := shown.Audit(ctx, env, vault.AuditFilter{Since: noon, Until: noon.Add(time.Hour), Page: page})
+				return err
+			},
+			"audit, oldest first": func() error {
+				_, err := shown.Audit(ctx, env, vault.AuditFilter{OldestFirst: true, Page: page})
+				return err
+			},
+			"trail":                   func() error { return store.TrailIn(ctx, tx) },
 			"audit of an actor":       func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
 			"audit of an action":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
 			"connections, by status":  func() error { _, err := shown.CountByStatus(ctx, env); return err },
@@ -355,7 +376,7 @@ var sortsWhole = regexp.MustCompile(`(?m)^ *(-> +)?Sort  |USE TEMP B-TREE FOR OR
 
 var (
 	pgScan     = regexp.MustCompile(`(Index Scan|Index Only Scan|Bitmap Index Scan)`)
-	sqliteScan = regexp.MustCompile(`^SCAN (environments|admins|admin_sessions|admin_links|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|bulk_revocations|bulk_revocation_items|audit_entries|events|event_counter)`)
+	sqliteScan = regexp.MustCompile(`^SCAN (environments|admins|admin_sessions|admin_links|api_keys|integrations|connections|connection_tags|connection_terms|connect_sessions|attempts|guesses|revocations|bulk_revocations|bulk_revocation_items|audit_entries|audit_checkpoints|events|event_counter)`)
 )
 
 // searches reports whether a plan finds rows by an index on the column.

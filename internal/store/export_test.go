@@ -25,6 +25,14 @@ func Exec(ctx context.Context, t vault.Tx, query string) error {
 	return err
 }
 
+// TrailIn reads what [Store.ReadTrail] does.
+func TrailIn(ctx context.Context, t vault.Tx) error {
+	r := trailReader{t.(tx).conn}
+	_, err := r.TrailEntries(ctx, "aud", 10)
+	_, err2 := r.TrailCheckpoints(ctx, vault.Checkpoint{EntryID: "aud", Number: 1}, 10)
+	return errors.Join(err, err2)
+}
+
 // NumberIn numbers events in a transaction of [Store.Explained].
 func NumberIn(ctx context.Context, t vault.Tx, limit int) error {
 	_, err := t.(tx).numberEvents(ctx, limit)

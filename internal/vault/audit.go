@@ -145,10 +145,34 @@ func (e *AuditEntry) Check() error {
 
 // AuditFilter narrows the trail. Empty members do not narrow.
 type AuditFilter struct {
-	ConnectionID string
-	ActorID      string
-	Action       Action
-	Page         Page
+	ConnectionID  string
+	ActorID       string
+	Action        Action
+	IntegrationID string
+	// Refused leaves what was not allowed, or did not succeed.
+	Refused bool
+	// Since and Until bound At; Until is not in it.
+	Since, Until time.Time
+	// OldestFirst turns the order round. The page is of what comes after its
+	// cursor in that order.
+	OldestFirst bool
+	Page        Page
+}
+
+// writtenLate is how much later than it happened something is in the trail: reads
+// are gathered, and the clocks of replicas differ.
+const writtenLate = 10 * time.Minute
+
+// IDs bounds the ids of what Since and Until leave, "" where they do not: the
+// first that there may be, and the first that is too late.
+func (f *AuditFilter) IDs() (first, end string) {
+	if !f.Since.IsZero() {
+		first = firstID(entryPrefix, f.Since.Add(-clockSkew))
+	}
+	if !f.Until.IsZero() {
+		end = firstID(entryPrefix, f.Until.Add(writtenLate))
+	}
+	return first, end
 }
 
 // ReadCount is how often one key read one connection since it was last written

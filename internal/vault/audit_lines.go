@@ -42,6 +42,15 @@ func (e *AuditEntry) Line() EntryLine {
 	}
 }
 
+// Lines are entries as JSON has them.
+func Lines(entries []AuditEntry) []EntryLine {
+	lines := make([]EntryLine, len(entries))
+	for i := range entries {
+		lines[i] = entries[i].Line()
+	}
+	return lines
+}
+
 func (l *EntryLine) entry() (AuditEntry, error) {
 	e := AuditEntry{
 		ID: l.ID, EnvironmentID: l.EnvironmentID, At: l.At, ActorKind: l.ActorKind, ActorID: l.ActorID,

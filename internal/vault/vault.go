@@ -163,11 +163,3 @@ func missing(err error, what string) error {
 func sameHash(a, b []byte) bool {
 	return len(a) > 0 && subtle.ConstantTimeCompare(a, b) == 1
 }
-
-// Audit lists the trail, newest first.
-func (v *Vault) Audit(ctx context.Context, caller Caller, f AuditFilter) ([]AuditEntry, error) {
-	if err := v.allow(ctx, caller, ScopeAuditRead, ""); err != nil {
-		return nil, err
-	}
-	return v.store.Audit(ctx, caller.EnvironmentID, f)
-}
