@@ -183,7 +183,7 @@ func withoutID() []string {
 		"POST /v1/connect-sessions",
 		"GET /v1/connections", "POST /v1/connections",
 		"GET /v1/api-keys", "POST /v1/api-keys",
-		"GET /v1/audit", "GET /v1/events",
+		"GET /v1/audit", "GET /v1/audit/export", "GET /v1/events",
 		"GET /v1/revocations", "POST /v1/revocations",
 	}
 }
@@ -221,6 +221,8 @@ func TestElsewhere(t *testing.T) {
 				t.Errorf("%s: %q for what is elsewhere, %q for what is nowhere", o, a, b)
 			}
 		}
+		w.get("/v1/audit/export").want(http.StatusOK).has(x.connection)
+		w.get("/v1/audit/export").as(w.elsewhere).want(http.StatusOK).lacks(x.connection, w.env)
 		for _, path := range []string{"/v1/connections", "/v1/integrations", "/v1/revocations", "/v1/connections?end_user_id=user-1815", "/v1/connections?integration=toggl", "/v1/audit?connection_id=" + x.connection} {
 			w.get(path).as(w.elsewhere).want(http.StatusOK).is("data", []any{})
 		}
