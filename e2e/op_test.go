@@ -65,8 +65,10 @@ func startOpenIDProvider(t *testing.T, settings opSettings) *openIDProvider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &openIDProvider{clientID: "claviger-e2e", clientSecret: "op-secret-Vb7kQw2ZrT9xLm4N",
-		adminClientID: "claviger-admin", adminClientSecret: "op-admin-Hq3nXz8CvJ5tWd2P"}
+	op := &openIDProvider{
+		clientID: "claviger-e2e", clientSecret: "op-secret-Vb7kQw2ZrT9xLm4N",
+		adminClientID: "claviger-admin", adminClientSecret: "op-admin-Hq3nXz8CvJ5tWd2P",
+	}
 	cmd := exec.Command(node, "server.mjs")
 	cmd.Dir = "op"
 	cmd.Env = append(os.Environ(),

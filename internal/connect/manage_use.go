@@ -2,6 +2,7 @@ package connect
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,14 +58,14 @@ func (h *Handler) showUse(c echo.Context, v visit) error {
 // daysOfUse adds hours up, the newest day first.
 func daysOfUse(hours []vault.ActivityHour) []dayOfUse {
 	var days []dayOfUse
-	for i := len(hours) - 1; i >= 0; i-- {
-		at := hours[i].Hour.UTC().Truncate(24 * time.Hour)
+	for _, x := range slices.Backward(hours) {
+		at := x.Hour.UTC().Truncate(24 * time.Hour)
 		switch n := len(days); {
-		case hours[i].Reads == 0:
+		case x.Reads == 0:
 		case n > 0 && days[n-1].Day.Equal(at):
-			days[n-1].Count += hours[i].Reads
+			days[n-1].Count += x.Reads
 		default:
-			days = append(days, dayOfUse{at, hours[i].Reads})
+			days = append(days, dayOfUse{at, x.Reads})
 		}
 	}
 	return days
