@@ -245,6 +245,8 @@ func (t *BulkTarget) check() error {
 		return fault.InvalidField("/connection_ids", "Must be at most %d.", MaxBulkIDs)
 	case slices.ContainsFunc(t.IDs, func(id string) bool { return id == "" || len(id) > maxIDLength }):
 		return fault.InvalidField("/connection_ids", "Must be ids of connections.")
+	case len(t.IDs) == 0 && !t.Filter.tagged().wholeQuery():
+		return fault.InvalidField("/filter/q", "Must be at most %d words of at most %d bytes: the rest is not looked for, and more would be revoked than it says.", maxWords, maxTerm)
 	case len(t.IDs) == 0 && t.Filter.all() && !t.All:
 		return fault.InvalidField("/filter", "Narrows nothing: that is every connection of the environment, and has to be asked for with all.")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,6 +234,8 @@ func TestBulkRevocationIsAskedFor(t *testing.T) {
 		}{
 			"nothing that narrows":       {vault.BulkTarget{}, "/filter"},
 			"no tag at all":              {vault.BulkTarget{Filter: vault.ConnectionFilter{Tags: map[string]string{}}}, "/filter"},
+			"more words than are used":   {vault.BulkTarget{Filter: vault.ConnectionFilter{Query: "user " + strings.Repeat("u ", 7) + "tag:a=b nobody"}}, "/filter/q"},
+			"a word that is cut short":   {vault.BulkTarget{Filter: vault.ConnectionFilter{Query: strings.Repeat("u", 128) + "x"}}, "/filter/q"},
 			"a page narrows nothing":     {vault.BulkTarget{Filter: vault.ConnectionFilter{Page: vault.Page{Cursor: c.ID}}}, "/filter"},
 			"too many":                   {vault.BulkTarget{IDs: many}, "/connection_ids"},
 			"an id that no row can have": {vault.BulkTarget{IDs: []string{string(make([]byte, 65))}}, "/connection_ids"},

@@ -18,6 +18,9 @@ const (
 	// restsAtOnce is how many reads of the minute before are written at once: all
 	// of them fall due together, and writing them is not to be noticed.
 	restsAtOnce = 2_000
+	// soonAtOnce bounds the others in one transaction. There are more after the
+	// database would not take them for a while.
+	soonAtOnce = 10_000
 )
 
 // readLedger gathers reads in memory: the read path writes nothing. The first
@@ -110,7 +113,7 @@ func (l *readLedger) take(now time.Time) []ReadCount {
 	defer l.mu.Unlock()
 	l.round++
 	soon := 0
-	for soon < len(l.soon) && l.round-l.soon[soon].round >= flushRounds {
+	for soon < min(len(l.soon), soonAtOnce) && l.round-l.soon[soon].round >= flushRounds {
 		soon++
 	}
 	rests := 0
@@ -120,11 +123,11 @@ func (l *readLedger) take(now time.Time) []ReadCount {
 	return l.takeOut(soon, rests)
 }
 
-// takeAll takes out everything.
-func (l *readLedger) takeAll() []ReadCount {
+// takeAny takes out what there is, due or not, as much as is written at once.
+func (l *readLedger) takeAny() []ReadCount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.takeOut(len(l.soon), len(l.rests))
+	return l.takeOut(min(len(l.soon), soonAtOnce), min(len(l.rests), restsAtOnce))
 }
 
 func (l *readLedger) takeOut(soon, rests int) []ReadCount {
@@ -196,18 +199,25 @@ func (v *Vault) noteRead(ctx context.Context, s Stored) error {
 }
 
 // FlushReads writes all the gathered reads.
-func (v *Vault) FlushReads(ctx context.Context) error { return v.flush(ctx, v.reads.takeAll) }
+func (v *Vault) FlushReads(ctx context.Context) error {
+	for {
+		if written, err := v.flush(ctx, v.reads.takeAny); err != nil || written == 0 {
+			return err
+		}
+	}
+}
 
-func (v *Vault) flush(ctx context.Context, take func() []ReadCount) error {
+// flush writes what take takes out, and answers how much that was.
+func (v *Vault) flush(ctx context.Context, take func() []ReadCount) (int, error) {
 	reads := take()
 	if len(reads) == 0 {
-		return nil
+		return 0, nil
 	}
 	if err := v.store.AddReads(ctx, reads); err != nil {
 		v.reads.putBack(reads)
-		return fmt.Errorf("writing %d read counts: %w", len(reads), err)
+		return 0, fmt.Errorf("writing %d read counts: %w", len(reads), err)
 	}
-	return nil
+	return len(reads), nil
 }
 
 // flushes writes first reads before they are a second old, and the others soon
@@ -221,7 +231,7 @@ func (v *Vault) flushes(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := v.flush(ctx, func() []ReadCount { return v.reads.take(v.now()) })
+		_, err := v.flush(ctx, func() []ReadCount { return v.reads.take(v.now()) })
 		if err == nil || ctx.Err() != nil {
 			continue
 		}

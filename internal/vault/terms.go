@@ -57,6 +57,13 @@ func words(query string) []string {
 	return found
 }
 
+// wholeQuery reports whether all of the query is looked for, and no word of it is
+// left out or cut short.
+func (f ConnectionFilter) wholeQuery() bool {
+	asked := strings.Fields(f.Query)
+	return len(asked) <= maxWords && !slices.ContainsFunc(asked, func(word string) bool { return len(strings.ToLower(word)) > maxTerm })
+}
+
 // tagged takes what a search says of tags, as in "tag:team=blue", over to where
 // filters have it.
 func (f ConnectionFilter) tagged() ConnectionFilter {
