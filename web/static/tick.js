@@ -1,6 +1,6 @@
 // Ticks all rows of a list at once, and says how many are ticked.
 //
-//   <form class="ticks"> <th data-tick-all="Tick all on this page">…
+//   <form class="ticks"> <th><span class="tick" data-tick-all="Tick all on this page"></span>…
 //     <input type="checkbox" name="…"> … <button data-ticked>Revoke the ticked…</button> </form>
 
 for (const form of document.querySelectorAll("form.ticks")) {
@@ -16,7 +16,7 @@ function add(form, head, boxes) {
   const label = document.createElement("label");
   label.className = "tick";
   label.append(all);
-  head.prepend(label);
+  head.replaceWith(label); // in the room that was kept for it
 
   const button = form.querySelector("[data-ticked]");
   const text = button.textContent;
