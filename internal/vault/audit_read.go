@@ -22,7 +22,10 @@ func (v *Vault) ExportAudit(ctx context.Context, caller Caller, f AuditFilter, w
 	if err := v.allow(ctx, caller, ScopeAuditRead, ""); err != nil {
 		return err
 	}
-	now := v.now()
+	newest, err := v.store.Audit(ctx, caller.EnvironmentID, AuditFilter{Page: Page{Limit: 1}})
+	if err != nil || len(newest) == 0 {
+		return err
+	}
 	f.OldestFirst, f.Page = true, Page{Limit: exportPage}
 	for {
 		entries, err := v.store.Audit(ctx, caller.EnvironmentID, f)
@@ -33,8 +36,9 @@ func (v *Vault) ExportAudit(ctx context.Context, caller Caller, f AuditFilter, w
 		if !last {
 			f.Page.Cursor = entries[exportPage-1].ID
 		}
-		// What happens from now on is another export's: this one ends.
-		entries = slices.DeleteFunc(entries, func(e AuditEntry) bool { return e.At.After(now) })
+		// What is written from now on is another export's: this one ends. Ids say
+		// so, and no clock, which may have been wrong.
+		entries = slices.DeleteFunc(entries, func(e AuditEntry) bool { return e.ID > newest[0].ID })
 		if err := write(entries); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -395,6 +396,29 @@ func TestVerifyFindsEntriesBehindTheirCheckpoint(t *testing.T) {
 		must(t, err)
 		if !strings.Contains(strings.Join(findings, "\n"), "its entry is not where it was") {
 			t.Errorf("%v", findings)
+		}
+	})
+}
+
+// An export has what there is when it begins, whatever the clocks say, and no end
+// of its own making.
+func TestExportIsComplete(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.linked(t, "r1")
+		b.mu.Lock()
+		b.now = b.now.Add(-time.Hour) // it was an hour fast
+		b.mu.Unlock()
+		b.linked(t, "r2")
+		all, err := b.Audit(t.Context(), b.caller, vault.AuditFilter{Page: vault.Page{Limit: 200}})
+		must(t, err)
+		n := 0
+		must(t, b.ExportAudit(t.Context(), b.caller, vault.AuditFilter{}, func(entries []vault.AuditEntry) error {
+			n += len(entries)
+			b.linked(t, fmt.Sprint("r3-", n))
+			return nil
+		}))
+		if n != len(all) {
+			t.Errorf("%d entries are exported of %d", n, len(all))
 		}
 	})
 }
