@@ -132,7 +132,7 @@ func TestTags(t *testing.T) {
 		w.wantOn(b.page(at), []string{"class=\"code-input\">old=\nteam=blue\n</textarea>"})
 		page := b.press(at, at+"/tags", url.Values{"tags": {"team=red\r\n\r\n plan = pro=x \n"}})
 		w.wantOn(page, []string{"Tags saved", "team: red", "plan: pro=x"}, "old:", "team: blue")
-		for _, wrong := range []string{"team", "a=b\na=c", strings.Repeat("k", 65) + "=v"} {
+		for _, wrong := range []string{"team", "a=b\na=c", strings.Repeat("k", 65) + "=v", strings.Repeat("<", 5000)} {
 			w.wantOn(b.press(at, at+"/tags", url.Values{"tags": {wrong}}), []string{"The tags were not saved", "team: red"})
 		}
 	})

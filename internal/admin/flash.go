@@ -37,8 +37,15 @@ func newFlashes(publicURL *url.URL, s *sealer, now func() time.Time) *flashes {
 	return &flashes{httpd.NewCookie(publicURL, "clv_flash", http.SameSiteStrictMode, flashLife), s, now}
 }
 
+// flashText is the longest text of a message, in characters: a fault may quote
+// what was typed, and a cookie has 4 KiB.
+const flashText = 300
+
 // leave goes on to a page of ours, which will say this.
 func (f *flashes) leave(c echo.Context, path string, n web.Notice) error {
+	if text := []rune(n.Text); len(text) > flashText {
+		n.Text = string(text[:flashText-1]) + "…"
+	}
 	sealed, err := f.sealer.seal(sealedFlash, flash{path, n.Title, n.Text, n.Kind, f.now()})
 	if err != nil {
 		return err

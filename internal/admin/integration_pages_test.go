@@ -318,6 +318,27 @@ func TestDeleteAnIntegration(t *testing.T) {
 	})
 }
 
+// TestDeleteWantsAFreshSignIn: it revokes many at once.
+func TestDeleteWantsAFreshSignIn(t *testing.T) {
+	w := one(t)
+	conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+	b, operator := w.admin(), w.admin(vault.RoleOperator)
+	const path = "/admin/integrations/timelog/delete"
+	form := url.Values{"token": {b.token(b.page(path))}, "confirm": {"timelog"}, "revoke": {"yes"}}
+	w.clock.advance(vault.FreshFor)
+	for _, a := range []answer{b.get(path), b.post(path, form)} {
+		if a.status != http.StatusForbidden || !strings.Contains(a.body, "<h1>Sign in again</h1>") {
+			t.Errorf("after ten minutes: %d to %q", a.status, a.location)
+		}
+	}
+	if got, err := w.vault.Connection(t.Context(), w.system(), conn.ID); err != nil || got.Status != vault.StatusActive {
+		t.Errorf("%s, %v", got.Status, err)
+	}
+	if a := operator.get(path); !strings.Contains(a.body, "Your role may not do this") {
+		t.Errorf("who may not at all: %d", a.status)
+	}
+}
+
 // TestIntegrationForViewers: who decides nothing is offered nothing to decide.
 func TestIntegrationForViewers(t *testing.T) {
 	w := one(t)

@@ -23,7 +23,7 @@ func (h *Handler) mountIntegrations(g *echo.Group) {
 	g.POST("/integrations/:id/edit", h.signedIn(h.changeIntegration))
 	g.GET("/integrations/:id/secret", h.signedIn(h.fresh(h.askForSecret)))
 	g.POST("/integrations/:id/secret", h.signedIn(h.replaceSecret))
-	g.GET("/integrations/:id/delete", h.signedIn(h.confirmDelete))
+	g.GET("/integrations/:id/delete", h.signedIn(h.needs(vault.ScopeIntegrationsWrite, h.fresh(h.confirmDelete))))
 	g.POST("/integrations/:id/delete", h.signedIn(h.deleteIntegration))
 	g.GET("/integrations/:id/test", h.signedIn(h.askForTest))
 	g.POST("/integrations/:id/test", h.signedIn(h.beginTest))

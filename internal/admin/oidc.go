@@ -71,6 +71,10 @@ func (h *Handler) goToProvider(c echo.Context) error {
 		return h.refusePerson(c, trip, err)
 	}
 	sealed, err := h.sealer.seal(sealedTrip, trip)
+	if err != nil && trip.Next != "" { // too long for a cookie
+		trip.Next = ""
+		sealed, err = h.sealer.seal(sealedTrip, trip)
+	}
 	if err != nil {
 		return err
 	}
@@ -86,14 +90,16 @@ type signedInPage struct {
 
 // GET /admin/callback
 func (h *Handler) callback(c echo.Context) error {
-	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
-		return h.refuseForNow(c, wait)
-	}
 	var trip adminTrip
 	_, there := h.sealer.open(sealedTrip, h.trips.Get(c), &trip)
 	h.trips.Clear(c) // a trip is used once
 	if !there {
 		return h.refusePerson(c, adminTrip{}, &login.Refusal{Reason: login.ReasonState, Err: errors.New("this browser has no trip")})
+	}
+	// Not before: any site can make a browser load this page, and no try of its
+	// owner is to be used up by that.
+	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
+		return h.refuseForNow(c, wait)
 	}
 	ctx := c.Request().Context()
 	reply, err := url.ParseQuery(c.Request().URL.RawQuery)

@@ -226,6 +226,7 @@ func TestFlawedReplies(t *testing.T) {
 		"another issuer":  {reply: func(_ *world, q url.Values) { q.Set("iss", "https://evil.example") }, reason: "iss"},
 		"another's error": {reply: func(_ *world, q url.Values) { q.Set("error", "access_denied"); q.Set("iss", "https://evil.example") }, reason: "iss"},
 		"denied":          {reply: func(_ *world, q url.Values) { q.Set("error", "access_denied") }, reason: "access_denied"},
+		"error made up":   {reply: func(_ *world, q url.Values) { q.Set("error", "hello_from_mallory") }, reason: "provider_error"},
 		"error in words":  {reply: func(_ *world, q url.Values) { q.Set("error", "<b>no</b> canary") }, reason: "provider_error"},
 		"too late":        {reply: func(w *world, _ url.Values) { w.clock.advance(10 * time.Minute) }, reason: "trip_expired"},
 		"iss is missing where it is promised": {op: func(op *logintest.OP) {
@@ -379,6 +380,87 @@ func TestRemovedAtProvider(t *testing.T) {
 	}
 	if a := b.signInAt(op, "/admin/sign-in/provider"); a.status != http.StatusOK {
 		t.Errorf("let in again: %d", a.status)
+	}
+}
+
+// TestNoRoleAnyMore: whom the provider gives no role any more does not go on with
+// the one from before in another browser.
+func TestNoRoleAnyMore(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		op := w.withProvider(rules)
+		op.Claims["groups"] = "owners"
+		ada, grace := w.browser(), w.browser()
+		ada.signInAt(op, "/admin/sign-in/provider")
+		op.Set(func(op *logintest.OP) { op.Change = func(c map[string]any) { c["sub"] = "grace-1906" } })
+		grace.signInAt(op, "/admin/sign-in/provider")
+		op.Set(func(op *logintest.OP) { op.Change, op.Claims["groups"] = nil, "staff" })
+		if a := w.browser().signInAt(op, "/admin/sign-in/provider"); a.status != http.StatusForbidden {
+			t.Fatalf("without a role: %d", a.status)
+		}
+		if a := ada.get("/admin/admins"); !strings.HasPrefix(a.location, "/admin/sign-in") {
+			t.Errorf("the session with the role from before: %d", a.status)
+		}
+		if e := w.trail()[1]; e.Action != vault.ActionAdminSessionEnded || e.Reason != vault.ReasonNoRole {
+			t.Errorf("entry = %+v", e)
+		}
+		grace.page("/admin/admins") // somebody else
+	})
+}
+
+// TestOtherSitesUseUpNoTry: any site can make a browser load the page that
+// replies come to.
+func TestOtherSitesUseUpNoTry(t *testing.T) {
+	w := one(t)
+	op := w.withProvider(rules)
+	op.Claims["groups"] = "owners"
+	b := w.browser()
+	for range 20 {
+		if a := b.comeBack(url.Values{"code": {"x"}, "state": {"x"}}); a.status != http.StatusBadRequest {
+			t.Fatalf("without a trip: %d", a.status)
+		}
+	}
+	if a := b.signInAt(op, "/admin/sign-in/provider"); a.status != http.StatusOK {
+		t.Errorf("signing in: %d", a.status)
+	}
+}
+
+// TestRepliesDoNotFillTheTrail: nobody has to be known to bring an error back.
+func TestRepliesDoNotFillTheTrail(t *testing.T) {
+	w := one(t)
+	op := w.withProvider(rules)
+	const replies = 30
+	for range replies {
+		b := w.browser()
+		b.from = w.newAddress()
+		reply := op.Reply(b.leave("/admin/sign-in/provider"))
+		reply.Set("error", "access_denied")
+		b.comeBack(reply)
+	}
+	w.clock.advance(time.Minute)
+	if err := w.vault.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	entries, total := 0, int64(0)
+	for _, e := range w.trail() {
+		if e.Action == vault.ActionAdminRefused {
+			entries, total = entries+1, total+e.Count
+		}
+	}
+	if entries > 21 || total != replies {
+		t.Errorf("%d entries for %d of %d replies", entries, total, replies)
+	}
+}
+
+// TestLongWayBack: a page whose address does not fit into the cookie of a trip is
+// not gone back to.
+func TestLongWayBack(t *testing.T) {
+	w := one(t)
+	op := w.withProvider(rules)
+	op.Claims["groups"] = "owners"
+	b := w.browser()
+	next := "/admin/audit?" + strings.Repeat("&", 1900)
+	if a := b.signInAt(op, "/admin/sign-in/provider?next="+url.QueryEscape(next)); a.header.Get("Refresh") != "0; url=/admin" {
+		t.Errorf("%d, Refresh %q", a.status, a.header.Get("Refresh"))
 	}
 }
 

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -94,6 +95,15 @@ func TestBadRevocations(t *testing.T) {
 			t.Error("something was stored")
 		}
 		w.post("/v1/revocations", object{"filter": object{}, "all": true, "dry_run": true}).want(http.StatusOK).is("total", 1.0)
+		// More tags than any connection has match none, however many they are.
+		tags := object{}
+		for i := range 1500 {
+			tags[strconv.Itoa(i)] = "x"
+		}
+		w.post("/v1/revocations", object{"filter": object{"tags": tags}, "dry_run": true}).want(http.StatusOK).is("total", 0.0)
+		nul := w.post("/v1/revocations", object{"filter": object{"end_user_id": "a\x00"}}).want(http.StatusAccepted).text("id")
+		w.must(w.vault.Tidy(w.t.Context()))
+		w.get("/v1/revocations/"+nul).want(http.StatusOK).is("total", 0.0)
 		w.get("/v1/revocations/rev_x/items?outcome=maybe").want(http.StatusBadRequest).code("invalid_request", "outcome")
 	})
 }

@@ -3,9 +3,8 @@ package providers
 import (
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
 
+	"github.com/claviger/claviger/internal/providers/oidc"
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -113,21 +112,10 @@ func (r Reply) Values() url.Values {
 	return v
 }
 
-// isReplyCode knows the registered error codes of an authorization response: RFC
-// 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6. Others are
-// anybody's text and stay out of the trail.
-func isReplyCode(code string) bool {
-	return slices.Contains(strings.Fields(`
-	access_denied account_selection_required consent_required interaction_required invalid_request
-	invalid_request_object invalid_request_uri invalid_scope login_required registration_not_supported
-	request_not_supported request_uri_not_supported server_error temporarily_unavailable
-	unauthorized_client unsupported_response_type`), code)
-}
-
 // linkError is an error reply as the end user's trip ends with it.
 func (r Reply) linkError(t target) *LinkError {
 	e := &LinkError{Reason: ReasonProvider, Message: fmt.Sprintf("%s answered with an error. Try again; if it stays, tell whoever sent you here.", t.provider.Title)}
-	if isReplyCode(r.Error) {
+	if oidc.IsReplyCode(r.Error) {
 		e.Reason = r.Error
 	}
 	switch e.Reason {

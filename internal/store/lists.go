@@ -99,6 +99,10 @@ func (w *where) matching(environmentID string, f vault.ConnectionFilter, m manne
 	if f.Failing {
 		w.and("failures > 0 AND status = 'active'")
 	}
+	if len(f.Tags) > vault.MaxTags {
+		w.and("FALSE") // no connection has so many, and no statement takes any number
+		return
+	}
 	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
 		if m == walking {
 			w.and("(SELECT t.value = ? FROM connection_tags t WHERE t.environment_id = ? AND t.connection_id = connections.id AND t.key = ?)",

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -159,22 +160,44 @@ func (v *Vault) vouchedAdmin(ctx context.Context, tx Tx, who Vouched) (*Admin, e
 }
 
 // RefuseAdmin notes that somebody did not get in: who they are at the OpenID
-// provider, as far as it is known, and why.
+// provider, as far as it is known, and why. Whom the provider gives no role any
+// more loses the sessions that it began with the one from before.
 func (v *Vault) RefuseAdmin(ctx context.Context, issuer, subject, reason string) error {
+	if subject == "" {
+		return v.refuseStranger(ctx, reason)
+	}
 	return v.store.Update(ctx, func(tx Tx) error {
-		id := ""
-		if subject != "" {
-			id = SubjectID(issuer, subject)
-			known, err := tx.AdminBySubject(ctx, issuer, subject)
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-			if known != nil {
-				id = known.ID
+		id := SubjectID(issuer, subject)
+		known, err := tx.AdminBySubject(ctx, issuer, subject)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if known != nil {
+			id = known.ID
+			if reason == ReasonNoRole {
+				if _, err := v.endProviderSessions(ctx, tx, issuer, subject, "", v.now(), ReasonNoRole); err != nil {
+					return err
+				}
 			}
 		}
 		return v.auditHome(ctx, tx, Caller{Kind: CallerAdmin, ID: id}, ActionAdminRefused, reason, "")
 	})
+}
+
+// refuseStranger is RefuseAdmin for somebody of whom nothing is known. Anybody
+// can come back from the provider with anything, so that beyond the first of a
+// minute they are counted.
+func (v *Vault) refuseStranger(ctx context.Context, reason string) error {
+	home, err := v.store.EnvironmentByName(ctx, DefaultEnvironment)
+	if err != nil {
+		return fmt.Errorf("finding environment %s: %w", DefaultEnvironment, err)
+	}
+	e := v.entry(Caller{Kind: CallerAdmin, EnvironmentID: home.ID}, ActionAdminRefused)
+	e.Allowed, e.Reason = false, reason
+	if !v.strangers.mayWrite(e) {
+		return nil
+	}
+	return v.audit(ctx, e)
 }
 
 // logoutSkew is how far the clocks of the provider and ours may be apart.
@@ -188,18 +211,21 @@ func (v *Vault) EndProviderSessions(ctx context.Context, issuer, subject, sid st
 		return 0, fault.New(fault.Invalid, "There is no subject and no session.")
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
-		n = 0
-		sessions, err := tx.ProviderSessions(ctx, issuer, subject, sid, before.Add(logoutSkew))
-		if err != nil {
-			return err
-		}
-		for _, s := range sessions {
-			if err := v.endSession(ctx, tx, Caller{Kind: CallerAdmin, ID: s.AdminID}, s.ID, ReasonAtProvider); err != nil {
-				return err
-			}
-			n++
-		}
-		return nil
+		n, err = v.endProviderSessions(ctx, tx, issuer, subject, sid, before, ReasonAtProvider)
+		return err
 	})
 	return n, err
+}
+
+func (v *Vault) endProviderSessions(ctx context.Context, tx Tx, issuer, subject, sid string, before time.Time, reason string) (int, error) {
+	sessions, err := tx.ProviderSessions(ctx, issuer, subject, sid, before.Add(logoutSkew))
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range sessions {
+		if err := v.endSession(ctx, tx, Caller{Kind: CallerAdmin, ID: s.AdminID}, s.ID, reason); err != nil {
+			return 0, err
+		}
+	}
+	return len(sessions), nil
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/claviger/claviger/internal/fault"
 )
 
+// MaxTags is how many tags a connection may have.
+const MaxTags = 50
+
 // Bounds of what hosts may store beside a connection.
 const (
-	maxTags     = 50
 	maxTagKey   = 64
 	maxTagValue = 256
 	maxURL      = 2048
@@ -60,8 +62,8 @@ func checkEndUser(u EndUser) []fault.Field {
 }
 
 func checkTags(tags map[string]string) []fault.Field {
-	if len(tags) > maxTags {
-		return []fault.Field{{Pointer: "/tags", Detail: fmt.Sprintf("At most %d tags.", maxTags)}}
+	if len(tags) > MaxTags {
+		return []fault.Field{{Pointer: "/tags", Detail: fmt.Sprintf("At most %d tags.", MaxTags)}}
 	}
 	var fields []fault.Field
 	for k, value := range tags {

@@ -198,9 +198,10 @@ func (v *Vault) Integrations(ctx context.Context, caller Caller, page Page) ([]I
 }
 
 // DeleteIntegration removes an integration. With connections that are not
-// revoked it is a conflict, unless revoke says to revoke them first.
+// revoked it is a conflict, unless revoke says to revoke them first. An admin has
+// to have signed in freshly, as for any revocation of many.
 func (v *Vault) DeleteIntegration(ctx context.Context, caller Caller, key string, revoke bool) error {
-	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
+	if err := v.allowFresh(ctx, caller, ScopeIntegrationsWrite); err != nil {
 		return err
 	}
 	row, err := v.integration(ctx, caller, key)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/claviger/claviger/internal/providers/oidc"
@@ -161,9 +160,6 @@ func (p *Provider) Complete(ctx context.Context, trip Trip, reply url.Values, wa
 	return person, p.complete(ctx, m, answer.AccessToken, &person, want)
 }
 
-// errorCode is what a registered error code looks like.
-var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
-
 // readReply takes the code out of a reply, which must be this issuer's: its
 // errors as well (RFC 9207 section 2.4).
 func readReply(m oidc.Metadata, reply url.Values) (vault.Secret, error) {
@@ -178,7 +174,7 @@ func readReply(m oidc.Metadata, reply url.Values) (vault.Secret, error) {
 		return vault.Secret{}, refuse(ReasonIssuer, "iss is another issuer")
 	case iss == "" && m.IssuerParameter:
 		return vault.Secret{}, refuse(ReasonIssuer, "iss is missing, and the issuer says that it sends it")
-	case errorCode.MatchString(failed):
+	case oidc.IsReplyCode(failed):
 		return vault.Secret{}, refuse(failed, "the provider says so")
 	case failed != "":
 		return vault.Secret{}, refuse(ReasonProvider, "the provider says no, in a word of its own")
