@@ -29,7 +29,7 @@ func adminCommand(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	env, err := b.vault.EnsureEnvironment(ctx, vault.DefaultEnvironment)
 	if err != nil {
 		return err

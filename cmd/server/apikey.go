@@ -27,7 +27,7 @@ func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	if verb == "create" {
 		if _, err := b.vault.EnsureEnvironment(ctx, *environment); err != nil {
 			return err

@@ -109,6 +109,6 @@ func withSetup(ctx context.Context, p *process, cfg *config, write bool, do func
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	return do(setup.New(setup.Config{Vault: b.vault, Catalog: b.providers.Catalog(), Now: b.store.Now}))
 }

@@ -63,7 +63,7 @@ func auditVerify(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	if v.keys, err = b.keyset.TrailKeys(); err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func auditExport(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	if *environment == "" && f == (vault.AuditFilter{}) {
 		return b.vault.ReadTrail(ctx, func(trail vault.Trail) error { return vault.WriteTrail(p.stdout, trail) })
 	}

@@ -52,7 +52,7 @@ func openBrokerTo(ctx context.Context, cfg *config, log *slog.Logger, write bool
 	b := &broker{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {
-			b.close()
+			b.close(ctx)
 		}
 	}()
 	if b.keyset, err = openKeyset(cfg); err != nil {
@@ -103,12 +103,12 @@ func (b *broker) checkKeyset(ctx context.Context, write bool) error {
 const closeAuditTime = 5 * time.Second
 
 // close releases what is open, in the reverse order.
-func (b *broker) close() {
+func (b *broker) close(ctx context.Context) {
 	if b.outbound != nil {
 		b.outbound.Close()
 	}
 	if b.vault != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeAuditTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeAuditTime)
 		defer cancel()
 		if err := b.vault.CloseAudit(ctx); err != nil {
 			b.log.Error("closing", "error", err)

@@ -59,7 +59,7 @@ func demo(ctx context.Context, p *process, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 
 	d := demonstration{process: p, broker: b, sandbox: services}
 	if err := d.prepare(ctx); err != nil {

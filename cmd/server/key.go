@@ -32,7 +32,7 @@ func keyCommand(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	k := keyTask{process: p, broker: b}
 	if *environment != "" {
 		if k.env, err = b.store.EnvironmentByName(ctx, *environment); err != nil {

@@ -31,7 +31,7 @@ func serve(ctx context.Context, p *process, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.close(ctx)
 	env, err := b.vault.EnsureEnvironment(ctx, vault.DefaultEnvironment)
 	if err != nil {
 		return err

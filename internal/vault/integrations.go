@@ -146,7 +146,7 @@ func mayMove(ctx context.Context, tx Tx, caller Caller, p *IntegrationPatch, in 
 	return nil
 }
 
-func (p IntegrationPatch) apply(in *Integration) {
+func (p *IntegrationPatch) apply(in *Integration) {
 	set(&in.Title, p.Title)
 	set(&in.ClientID, p.ClientID)
 	set(&in.ClientSecret, p.ClientSecret)

@@ -95,7 +95,7 @@ type Credentials struct {
 }
 
 // apply puts the credentials where their style wants them.
-func (c Credentials) apply(form url.Values, header http.Header) error {
+func (c *Credentials) apply(form url.Values, header http.Header) error {
 	switch {
 	case c.ClientID == "":
 		return errors.New("there is no client id")
