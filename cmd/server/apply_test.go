@@ -106,7 +106,7 @@ func (d *declaring) broker(do func(ctx context.Context, b *broker, env *vault.En
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer b.close(ctx)
+	defer b.close(d.t.Context())
 	env, err := b.vault.EnsureEnvironment(d.t.Context(), vault.DefaultEnvironment)
 	if err != nil {
 		d.t.Fatal(err)
