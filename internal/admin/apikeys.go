@@ -26,6 +26,9 @@ type apiKeysPage struct {
 type apiKeyRow struct {
 	vault.APIKey
 	State keyState
+	// Successor is the name of the key that takes over from this one, and Old of
+	// the one that this one takes over from, where they are on the page.
+	Successor, Old string
 }
 
 // keyState is where a key stands.
@@ -57,6 +60,22 @@ func (r apiKeyRow) ScopeWords() string {
 	return strings.Join(words, ", ")
 }
 
+// Limits says where the key is good, in short; "" for everywhere.
+func (r apiKeyRow) Limits() string {
+	var limits []string
+	if len(r.Integrations) > 0 {
+		limits = append(limits, "only "+strings.Join(r.Integrations, ", "))
+	}
+	if len(r.Addresses) > 0 {
+		limits = append(limits, "from "+strings.Join(r.Asked().Addresses, ", "))
+	}
+	return strings.Join(limits, "; ")
+}
+
+// EditHref changes the key, and RotateHref makes one in its place.
+func (r apiKeyRow) EditHref() string   { return apiKeysPath + "/" + r.ID + "/edit" }
+func (r apiKeyRow) RotateHref() string { return apiKeysPath + "/" + r.ID + "/rotate" }
+
 // RevokeHref asks whether to revoke the key.
 func (r apiKeyRow) RevokeHref() string { return apiKeysPath + "/" + r.ID + "/revoke" }
 
@@ -86,14 +105,14 @@ func (h *Handler) listAPIKeys(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	page := apiKeysPage{frame: v.frame(c, apiKeysPath)}
+	page := apiKeysPage{frame: v.frame(c, apiKeysPath), Notices: h.flashes.take(c)}
 	if done != "" {
 		// What the address says is only believed of a key that is revoked.
 		if k, err := h.vault.APIKey(ctx, v.caller, done); err == nil && !k.RevokedAt.IsZero() {
-			page.Notices = []web.Notice{{
+			page.Notices = append(page.Notices, web.Notice{
 				Kind: web.Success, Title: "The key “" + k.Name + "” is revoked",
 				Text: "No replica takes it any more.",
-			}}
+			})
 		} else if err != nil && !isNotFound(err) {
 			return err
 		}
@@ -102,7 +121,36 @@ func (h *Handler) listAPIKeys(c echo.Context, v visit) error {
 	for _, k := range found {
 		page.Rows = append(page.Rows, newAPIKeyRow(k, h.now()))
 	}
+	pairUp(page.Rows)
 	return httpd.Render(c, http.StatusOK, "admin/api-keys", page)
+}
+
+// pairUp names the other half of each rotation. One that was revoked takes over
+// from nobody.
+func pairUp(rows []apiKeyRow) {
+	at := map[string]*apiKeyRow{}
+	for i := range rows {
+		at[rows[i].ID] = &rows[i]
+	}
+	for i := range rows {
+		r := &rows[i]
+		old := at[r.ReplacesID]
+		if old == nil {
+			continue
+		}
+		r.Old = old.shown()
+		if r.State != keyRevoked {
+			old.Successor = r.shown()
+		}
+	}
+}
+
+// shown is how people know the key: names need not be unique.
+func (r apiKeyRow) shown() string {
+	if r.Prefix == "" {
+		return r.ID
+	}
+	return r.Prefix + "…"
 }
 
 // revokeKeyPage asks once more, and says what will happen. admin/revoke-key.html

@@ -150,7 +150,7 @@ func TestConnectionPage(t *testing.T) {
 		})
 
 		few := w.admin(vault.RoleViewer)
-		w.wantOn(few.page("/admin/connections/"+conn.ID), []string{"badge-active"}, "Revoke…", "/admin/api-keys")
+		w.wantOn(few.page("/admin/connections/"+conn.ID), []string{"badge-active"}, "Revoke…", "/admin/api-keys/", "/admin/admins")
 		// What a page does not offer is not tried on the quiet either.
 		for _, e := range w.trail() {
 			if e.Action == vault.ActionRefused {

@@ -171,7 +171,7 @@ func (v *visit) frame(c echo.Context, at string) frame {
 		{homePath, "Overview", vault.ScopeConnectionsRead},
 		{connectionsPath, "Connections", vault.ScopeConnectionsRead},
 		{integrationsPath, "Integrations", vault.ScopeIntegrationsRead},
-		{apiKeysPath, "API keys", vault.ScopeAPIKeysWrite},
+		{apiKeysPath, "API keys", vault.ScopeAPIKeysRead},
 		{auditPath, "Audit trail", vault.ScopeAuditRead},
 		{adminsPath, "Admins", vault.ScopeAdminsWrite},
 		{environmentsPath, "Environments", vault.ScopeEnvironmentsWrite},
