@@ -3,6 +3,7 @@ package admin
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type apiKeyForm struct {
 	Addresses    web.Field
 	// Notices say what is wrong.
 	Notices []web.Notice
+
+	asked []vault.Scope
 }
 
 // The form's fields, named as in the JSON of a key where they are in it.
@@ -143,8 +146,11 @@ func integrationKeys(there []vault.Integration, named []string) []string {
 // lifeFields ask for the end of a key.
 func lifeFields(end time.Time, there bool) (web.Select, web.Field) {
 	life := web.Select{Name: fieldLife, Label: "Ends", Value: lifeThree, Options: []web.Option{
-		{Value: lifeMonth, Label: "In 30 days"}, {Value: lifeThree, Label: "In 90 days"}, {Value: lifeYear, Label: "In a year"},
-		{Value: lifeDate, Label: "At the end of a day, UTC"}, {Value: lifeNever, Label: "Never"},
+		{Value: lifeMonth, Label: "In 30 days"},
+		{Value: lifeThree, Label: "In 90 days"},
+		{Value: lifeYear, Label: "In a year"},
+		{Value: lifeDate, Label: "At the end of a day, UTC"},
+		{Value: lifeNever, Label: "Never"},
 	}}
 	if there {
 		kept := web.Option{Value: lifeKept, Label: "As it is: never"}
@@ -165,6 +171,7 @@ func (f *apiKeyForm) read(form url.Values, now time.Time) (vault.NewAPIKey, *tim
 	for i := range f.Scopes {
 		n.Scopes = append(n.Scopes, toScopes(ticked(&f.Scopes[i], form[fieldScope]))...)
 	}
+	f.asked = n.Scopes
 	n.Integrations = ticked(&f.Integrations, form[fieldIntegrations])
 	end := readLife(form, now, &f.Life, &f.Until)
 	if end != nil {
@@ -237,12 +244,15 @@ func (f *apiKeyForm) wrong() bool { return f.Life.Error != "" || f.Until.Error !
 func (f *apiKeyForm) blame(e *fault.Error) {
 	var rest []string
 	for _, x := range e.Fields {
-		name, _, _ := strings.Cut(strings.TrimPrefix(x.Pointer, "/"), "/")
+		name, at, _ := strings.Cut(strings.TrimPrefix(x.Pointer, "/"), "/")
 		switch name {
 		case fieldName:
 			f.Name.Error = join(f.Name.Error, x.Detail)
 		case fieldScope:
-			f.ScopesError = once(f.ScopesError, x.Detail)
+			if i, err := strconv.Atoi(at); err == nil && i < len(f.asked) {
+				x.Detail = string(f.asked[i]) + ": " + x.Detail
+			}
+			f.ScopesError = join(f.ScopesError, x.Detail)
 		case fieldIntegrations:
 			f.Integrations.Error = once(f.Integrations.Error, x.Detail)
 		case fieldAddresses:

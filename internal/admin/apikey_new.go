@@ -150,13 +150,13 @@ type madeAPIKeyPage struct {
 
 func (h *Handler) showAPIKey(c echo.Context, v *visit, k vault.APIKey, key vault.Secret, old *apiKeyRow) error {
 	httpd.RecordOf(c.Request().Context()).SetOutcome("api_key_shown")
-	headers := h.publicURL.JoinPath("v1", "connections", "con_…", "headers").String()
+	connections := h.publicURL.JoinPath("v1", "connections").String()
 	return httpd.Render(c, http.StatusOK, "admin/api-key-made", madeAPIKeyPage{
 		frame: v.frame(c, apiKeysPath), APIKey: k, Old: old,
 		Key: web.Copy{Name: "key", Label: "API key", Value: key.Reveal()},
 		Example: web.Copy{
-			Name: "example", Label: "In use, with the key in the variable CLAVIGER_KEY",
-			Value: `curl -H "Authorization: Bearer $CLAVIGER_KEY" ` + headers,
+			Name: "example", Label: "In use, with the key in the variable KEY and a connection's id in ID",
+			Value: `curl -H "Authorization: Bearer $KEY" "` + connections + `/$ID/headers"`,
 		},
 	})
 }

@@ -36,8 +36,10 @@ func overlapChoice() web.Select {
 		Name: fieldOverlap, Label: "The old key works for", Value: seconds(vault.DefaultKeyOverlap),
 		Help: "Long enough to put the new one everywhere that has the old one. If it ends sooner by itself, it ends then.",
 		Options: []web.Option{
-			{Value: "0", Label: "No longer: it is revoked at once"}, {Value: seconds(time.Hour), Label: "1 hour"},
-			{Value: seconds(24 * time.Hour), Label: "1 day"}, {Value: seconds(7 * 24 * time.Hour), Label: "7 days"},
+			{Value: "0", Label: "No longer: it is revoked at once"},
+			{Value: seconds(time.Hour), Label: "1 hour"},
+			{Value: seconds(24 * time.Hour), Label: "1 day"},
+			{Value: seconds(7 * 24 * time.Hour), Label: "7 days"},
 			{Value: seconds(30 * 24 * time.Hour), Label: "30 days"},
 		},
 	}

@@ -86,7 +86,7 @@ func TestMakeAPIKey(t *testing.T) {
 			t.Fatalf("status %d", a.status)
 		}
 		w.wantOn(a.body, []string{
-			"Nothing was saved yet", "Name: Is required.", "is 10.0.0.0/8 meant?", "must be an address or a CIDR", "does not go with a limit to integrations",
+			"Nothing was saved yet", "Name: Is required.", "unlike 10.0.0.0/8.", "must be an address or a CIDR", "does not go with a limit to integrations",
 			"Choose a day", "10.0.0.1/8\nexample.com", `value="soon"`, `value="timelog" checked`, `value="audit:read" checked`,
 		})
 		if len(w.keys()) != 0 {
