@@ -27,13 +27,13 @@ type rotateAPIKeyPage struct {
 	Notices []web.Notice
 }
 
-const fieldOverlap = "overlap"
+const fieldKeyOverlap = "overlap"
 
 // overlaps are for how long both keys work, in seconds.
 func overlapChoice() web.Select {
 	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 	return web.Select{
-		Name: fieldOverlap, Label: "The old key works for", Value: seconds(vault.DefaultKeyOverlap),
+		Name: fieldKeyOverlap, Label: "The old key works for", Value: seconds(vault.DefaultKeyOverlap),
 		Help: "Long enough to put the new one everywhere that has the old one. If it ends sooner by itself, it ends then.",
 		Options: []web.Option{
 			{Value: "0", Label: "No longer: it is revoked at once"},
@@ -108,7 +108,7 @@ func (h *Handler) showRotated(c echo.Context, v *visit, made vault.APIKey, key v
 }
 
 func (p *rotateAPIKeyPage) readOverlap(form url.Values) time.Duration {
-	chosen := form.Get(fieldOverlap)
+	chosen := form.Get(fieldKeyOverlap)
 	seconds, err := strconv.ParseInt(chosen, 10, 32)
 	if err != nil || !slices.ContainsFunc(p.Overlap.Options, func(o web.Option) bool { return o.Value == chosen }) {
 		p.Overlap.Error = "Choose one of these."
