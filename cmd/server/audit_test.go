@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 var (
@@ -92,4 +93,21 @@ func TestAuditCommand(t *testing.T) {
 			t.Errorf("without a keyset: %v", err)
 		}
 	})
+}
+
+func TestAuditRetentionSetting(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for v, want := range map[string]time.Duration{
+		"": 0, "1d": day, "400d": 400 * day, "36h": 36 * time.Hour, "999999d": 100_000 * day,
+		"0d": -1, "-3d": -1, "23h": -1, "d": -1, "400": -1, "1.5d": -1, "a year": -1,
+	} {
+		c, err := load(t, map[string]string{"CLAVIGER_AUDIT_RETENTION": v})
+		if (err != nil) != (want < 0) {
+			t.Errorf("%q: %v", v, err)
+		}
+		if err == nil && c.AuditRetention != want {
+			t.Errorf("%q is %v, want %v", v, c.AuditRetention, want)
+		}
+	}
 }

@@ -73,7 +73,7 @@ func openBrokerTo(ctx context.Context, cfg *config, log *slog.Logger, write bool
 	b.vault = vault.New(vault.Config{
 		Store: b.store, Keyset: b.keyset,
 		CheckIntegration: b.providers.CheckIntegration, TellProvider: b.providers.Revoke,
-		ReturnURLs: cfg.ReturnURLs, OwnersFromProvider: cfg.Admin.ownersFromProvider(), Now: b.store.Now, Log: log,
+		ReturnURLs: cfg.ReturnURLs, AuditRetention: cfg.AuditRetention, OwnersFromProvider: cfg.Admin.ownersFromProvider(), Now: b.store.Now, Log: log,
 	})
 	if err := b.checkKeyset(ctx, write); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 
@@ -44,9 +45,11 @@ type config struct {
 	RefreshPerHost int
 	// ReadAudit is minute or strict; empty leaves the environment as it is.
 	ReadAudit string
-	Admin     adminConfig
-	LogLevel  slog.Level
-	LogFormat string // text, json, or empty: by the terminal
+	// AuditRetention is 0 for ever.
+	AuditRetention time.Duration
+	Admin          adminConfig
+	LogLevel       slog.Level
+	LogFormat      string // text, json, or empty: by the terminal
 
 	given map[string]string // by full name, from variables and flags
 }
@@ -133,12 +136,16 @@ func brokerSettings() []setting {
 			}
 			return nil
 		}},
-		{name: "READ_AUDIT", usage: "what reads of headers leave in the trail of the environment default: strict is an entry each, before the answer; minute is one a minute; as it was if empty", apply: func(c *config, v string) error {
+		{name: "READ_AUDIT", usage: "what reads of headers leave in the trail of the environment default: strict is an entry each, before the answer; minute is one or two a minute; as it was if empty", apply: func(c *config, v string) error {
 			if v != "minute" && v != "strict" {
 				return errors.New("must be minute or strict")
 			}
 			c.ReadAudit = v
 			return nil
+		}},
+		{name: "AUDIT_RETENTION", usage: "how long entries of the trail are kept, such as 400d; for ever if empty", apply: func(c *config, v string) (err error) {
+			c.AuditRetention, err = retention(v)
+			return err
 		}},
 	}
 }
@@ -186,6 +193,21 @@ func applyDatabaseURL(c *config, v string) error {
 func applyAPIKey(c *config, v string) error {
 	c.APIKey = vault.NewSecret(v)
 	return vault.CheckOwnKey(c.APIKey)
+}
+
+// retention is so many days, or what Go takes for a duration; a day at least.
+func retention(v string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	d, err := time.ParseDuration(v)
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(min(n, 100_000)) * day
+	}
+	if err != nil || d < day {
+		return 0, errors.New("must be a number of days such as 400d, and 1d at least")
+	}
+	return d, nil
 }
 
 func prefixes(v string) ([]netip.Prefix, error) {

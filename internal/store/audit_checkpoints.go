@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -30,6 +31,39 @@ func insertCheckpoint(ctx context.Context, db conn, c vault.Checkpoint) error {
 	return db.insert(ctx, "inserting audit checkpoint",
 		`INSERT INTO audit_checkpoints (`+checkpointColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		c.Number, c.Prev[:], micros(c.At), string(c.Kind), c.Writer, c.Seq, c.EntryID, c.Hash[:], c.Count, c.Key, c.Signature)
+}
+
+// LastDropped is the last checkpoint that says what of a chain was dropped.
+func (s *Store) LastDropped(ctx context.Context, writer string) (*vault.Checkpoint, error) {
+	return oneIf(ctx, s.conn, "reading what of a chain was dropped", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = $1 AND kind = 'dropped' ORDER BY number DESC LIMIT 1`, writer)
+}
+
+// AuditBefore lists the oldest entries with ids before end.
+func (s *Store) AuditBefore(ctx context.Context, end string, limit int) ([]vault.AuditEntry, error) {
+	return many(ctx, s.conn, "listing old audit entries", scanAudit,
+		`SELECT `+auditColumns+` FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2`, end, limit)
+}
+
+// DropAudit deletes the entries up to an id, and writes the checkpoints first:
+// whoever else is at it waits for their numbers, and then gives up.
+func (s *Store) DropAudit(ctx context.Context, upTo string, count int, checkpoints []vault.Checkpoint) error {
+	return s.update(ctx, func(t tx) error {
+		for _, c := range checkpoints {
+			if err := insertCheckpoint(ctx, t.conn, c); err != nil {
+				return err
+			}
+		}
+		n, err := t.dropEntries(ctx, upTo)
+		if err == nil && n != int64(count) {
+			err = fmt.Errorf("dropping audit entries: %d of them where there were %d", n, count)
+		}
+		return err
+	})
+}
+
+func (t tx) dropEntries(ctx context.Context, upTo string) (int64, error) {
+	return t.exec(ctx, "dropping audit entries", `DELETE FROM audit_entries WHERE id <= $1`, upTo)
 }
 
 // ReadTrail runs fn in one transaction that sees the database as it is when it

@@ -182,6 +182,9 @@ func TestStatementsUseIndexes(t *testing.T) {
 				return err
 			},
 			"trail":                   func() error { return store.TrailIn(ctx, tx) },
+			"checkpoint":              func() error { _, err := shown.LastDropped(ctx, "wri"); return err },
+			"old entries":             func() error { _, err := shown.AuditBefore(ctx, "aud", 10); return err },
+			"dropping":                func() error { return store.DropIn(ctx, tx, "aud") },
 			"audit of an actor":       func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },
 			"audit of an action":      func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{Action: "a", Page: page}); return err },
 			"connections, by status":  func() error { _, err := shown.CountByStatus(ctx, env); return err },

@@ -33,6 +33,12 @@ func TrailIn(ctx context.Context, t vault.Tx) error {
 	return errors.Join(err, err2)
 }
 
+// DropIn deletes what [Store.DropAudit] does.
+func DropIn(ctx context.Context, t vault.Tx, upTo string) error {
+	_, err := t.(tx).dropEntries(ctx, upTo)
+	return err
+}
+
 // NumberIn numbers events in a transaction of [Store.Explained].
 func NumberIn(ctx context.Context, t vault.Tx, limit int) error {
 	_, err := t.(tx).numberEvents(ctx, limit)

@@ -19,3 +19,15 @@ func DigestOf(e *AuditEntry, prev Digest) Digest { return e.digest(prev) }
 func SignCheckpoint(last *Checkpoint, kind CheckpointKind, head ChainHead, at time.Time, key ed25519.PrivateKey) Checkpoint {
 	return nextCheckpoint(last, kind, head, 0, at, key)
 }
+
+// Retain sets for how long entries are kept.
+func (v *Vault) Retain(d time.Duration) { v.retention = d }
+
+// DropAudit does what the background does now and then.
+func (v *Vault) DropAudit(ctx context.Context) error { return v.dropAudit(ctx) }
+
+// DropBefore drops the entries before one.
+func (v *Vault) DropBefore(ctx context.Context, id string) error {
+	_, err := v.dropSome(ctx, id)
+	return err
+}

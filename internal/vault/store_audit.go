@@ -32,6 +32,16 @@ type auditStore interface {
 	// InsertCheckpoint writes one, or answers [ErrDuplicate] where its number is
 	// taken.
 	InsertCheckpoint(ctx context.Context, c Checkpoint) error
+	// LastDropped is the last checkpoint that says what of a chain was dropped, nil
+	// where nothing was.
+	LastDropped(ctx context.Context, writer string) (*Checkpoint, error)
+	// AuditBefore lists the oldest entries of all environments with ids before end,
+	// up to limit, by id.
+	AuditBefore(ctx context.Context, end string, limit int) ([]AuditEntry, error)
+	// DropAudit deletes the entries up to an id and writes the checkpoints that say
+	// so, both or none. It answers [ErrDuplicate] where the number of one is taken,
+	// and fails where there are not exactly so many.
+	DropAudit(ctx context.Context, upTo string, count int, checkpoints []Checkpoint) error
 	// ReadTrail runs fn on the trail as it is at one moment.
 	ReadTrail(ctx context.Context, fn func(TrailReader) error) error
 

@@ -28,8 +28,11 @@ type Config struct {
 	// OwnersFromProvider says that the OpenID provider can make somebody an
 	// owner, so that the last one may go.
 	OwnersFromProvider bool
-	Now                func() time.Time // time.Now where nil
-	Log                *slog.Logger     // slog.Default() where nil
+	// AuditRetention is how long entries of the trail are kept, a day at least; 0
+	// is for ever.
+	AuditRetention time.Duration
+	Now            func() time.Time // time.Now where nil
+	Log            *slog.Logger     // slog.Default() where nil
 }
 
 // Vault is the one door to connections. It is safe for concurrent use.
@@ -49,6 +52,7 @@ type Vault struct {
 	strangers          *strangers
 	trail              func() (*trailKeys, error)
 	noted              lastNoted
+	retention          time.Duration
 	overviews          *overviews
 	// bulkUp and outboxUp have something in them where there is work.
 	bulkUp, outboxUp chan struct{}
@@ -71,6 +75,7 @@ func New(cfg Config) *Vault {
 		sessionUp:          newSignal(),
 		strangers:          newStrangers(),
 		trail:              newTrailKeys(cfg.Keyset),
+		retention:          cfg.AuditRetention,
 		overviews:          &overviews{latest: map[string]timedOverview{}},
 		bulkUp:             make(chan struct{}, 1),
 		outboxUp:           make(chan struct{}, 1),

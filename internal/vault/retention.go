@@ -1,0 +1,99 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	dropEvery = 10 * time.Minute
+	// dropAtOnce is how many entries one transaction drops: others wait for it.
+	dropAtOnce = 1000
+)
+
+// dropAudit drops the entries that are past their retention: the beginning of
+// each chain, since ids tell the time and rise along a chain. What is dropped is
+// looked at first, and what is not as it was written stays for somebody to see.
+func (v *Vault) dropAudit(ctx context.Context) error {
+	if v.retention == 0 {
+		return nil
+	}
+	end := firstID(entryPrefix, v.now().Add(-v.retention))
+	for ctx.Err() == nil {
+		n, err := v.dropSome(ctx, end)
+		if errors.Is(err, ErrDuplicate) {
+			return nil // another process is at it, or has just signed something: soon again
+		}
+		if err != nil {
+			return fmt.Errorf("dropping audit entries past their retention: %w", err)
+		}
+		if n < dropAtOnce {
+			return nil
+		}
+	}
+	return nil
+}
+
+// dropSome drops the oldest entries before an id, together with signing that they
+// were: one without the other never comes to pass.
+func (v *Vault) dropSome(ctx context.Context, end string) (int, error) {
+	keys, err := v.trail()
+	if err != nil {
+		return 0, err
+	}
+	entries, err := v.store.AuditBefore(ctx, end, dropAtOnce)
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	last, err := v.store.LastCheckpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	chains, err := v.beginnings(ctx, entries)
+	if err != nil {
+		return 0, err
+	}
+	checkpoints := make([]Checkpoint, 0, len(chains))
+	for _, chain := range chains {
+		c := nextCheckpoint(last, CheckpointDropped, chain.ChainHead, chain.count, v.now(), keys.signers[0])
+		checkpoints = append(checkpoints, c)
+		last = &c
+	}
+	return len(entries), v.store.DropAudit(ctx, entries[len(entries)-1].ID, len(entries), checkpoints)
+}
+
+// beginning is what is left of a chain at its beginning, and to be dropped.
+type beginning struct {
+	ChainHead
+	count int64
+}
+
+// beginnings adds up entries by their chain, each as far as they go.
+func (v *Vault) beginnings(ctx context.Context, entries []AuditEntry) ([]*beginning, error) {
+	byWriter := map[string]*beginning{}
+	var chains []*beginning
+	for i := range entries {
+		e := &entries[i]
+		chain := byWriter[e.Writer]
+		if chain == nil {
+			chain = &beginning{ChainHead: ChainHead{Writer: e.Writer}}
+			dropped, err := v.store.LastDropped(ctx, e.Writer)
+			if err != nil {
+				return nil, err
+			}
+			if dropped != nil {
+				chain.Seq, chain.Hash = dropped.Seq, dropped.Hash
+			}
+			byWriter[e.Writer] = chain
+			chains = append(chains, chain)
+		}
+		if e.Seq != chain.Seq+1 || !e.Follows(chain.Hash) {
+			return nil, fmt.Errorf("entry %s, number %d of %s, is not as it was written: nothing is dropped; run `claviger audit verify`", e.ID, e.Seq, e.Writer)
+		}
+		chain.ChainHead = ChainHead{Writer: e.Writer, Seq: e.Seq, EntryID: e.ID, Hash: e.Hash}
+		chain.count++
+	}
+	return chains, nil
+}
