@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -448,5 +449,48 @@ func TestEveryActionHasWords(t *testing.T) {
 	})
 	if found < 30 {
 		t.Errorf("found %d actions in the source", found)
+	}
+}
+
+// cutWriter is a browser that does something when the first part has come.
+type cutWriter struct {
+	*httptest.ResponseRecorder
+	first func()
+}
+
+func (c *cutWriter) Write(b []byte) (int, error) {
+	if c.Body.Len() == 0 {
+		c.first()
+	}
+	return c.ResponseRecorder.Write(b)
+}
+
+// TestAuditExportEnds: whose session ends meanwhile gets what is on its way, and no
+// more.
+func TestAuditExportEnds(t *testing.T) {
+	w := one(t)
+	for range 1000 { // two parts, and what there was before
+		if err := w.vault.Allow(t.Context(), vault.Caller{Kind: vault.CallerAPIKey, ID: "nobody", EnvironmentID: w.env}, vault.ScopeAuditRead); err == nil {
+			t.Fatal("allowed")
+		}
+	}
+	b := w.admin()
+	out := &cutWriter{httptest.NewRecorder(), func() {
+		if n, err := w.vault.EndAdminSessions(t.Context(), w.system(), b.self.ID, ""); n != 1 || err != nil {
+			t.Errorf("%d sessions ended, %v", n, err)
+		}
+	}}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/admin/audit/export", nil)
+	r.AddCookie(&http.Cookie{Name: "clv_admin", Value: b.cookie()})
+	func() {
+		defer func() {
+			if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // what net/http compares with
+				t.Errorf("the answer ended with %v", cut)
+			}
+		}()
+		w.routes.ServeHTTP(out, r)
+	}()
+	if n := strings.Count(out.Body.String(), "\n"); out.Code != http.StatusOK || n != 500 {
+		t.Errorf("%d, %d lines", out.Code, n)
 	}
 }

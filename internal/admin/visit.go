@@ -206,7 +206,7 @@ func (h *Handler) explain(c echo.Context, v visit, err error) error {
 		return h.askAgain(c, v)
 	}
 	f, ok := fault.As(err)
-	if !ok {
+	if !ok || c.Response().Committed { // no page goes into half of something else
 		return err
 	}
 	page := problemPage{frame: v.frame(c, ""), Text: f.Message}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -279,6 +280,47 @@ func TestAuditExport(t *testing.T) {
 		}
 		for _, bad := range []string{"since=yesterday", "until=2026-13-01", "refused=maybe", "cursor=x"} {
 			w.get("/v1/audit/export?" + bad).want(http.StatusBadRequest)
+		}
+	})
+}
+
+// cutWriter is a client that does something when the first part has come.
+type cutWriter struct {
+	*httptest.ResponseRecorder
+	first func()
+}
+
+func (c *cutWriter) Write(b []byte) (int, error) {
+	if c.Body.Len() == 0 {
+		c.first()
+	}
+	return c.ResponseRecorder.Write(b)
+}
+
+// TestAuditExportEnds: a key that is revoked while it exports the trail gets what
+// is on its way, and no more.
+func TestAuditExportEnds(t *testing.T) {
+	each(t, func(w *world) {
+		for range 1000 { // two parts, and what there was before
+			if err := w.vault.Allow(t.Context(), vault.Caller{Kind: vault.CallerAPIKey, ID: "nobody", EnvironmentID: w.env}, vault.ScopeAuditRead); err == nil {
+				t.Fatal("allowed")
+			}
+		}
+		k, key, err := w.vault.CreateAPIKey(t.Context(), vault.System("test", w.env), vault.NewAPIKey{Name: "export", Scopes: []vault.Scope{vault.ScopeAuditRead}})
+		w.must(err)
+		out := &cutWriter{httptest.NewRecorder(), func() { w.must(w.vault.RevokeAPIKey(t.Context(), vault.System("test", w.env), k.ID)) }}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/audit/export", nil)
+		r.Header.Set("Authorization", "Bearer "+key.Reveal())
+		func() {
+			defer func() {
+				if cut := recover(); cut != http.ErrAbortHandler { //nolint:errorlint // what net/http compares with
+					t.Errorf("the answer ended with %v", cut)
+				}
+			}()
+			w.echo.ServeHTTP(out, r)
+		}()
+		if n := strings.Count(out.Body.String(), "\n"); out.Code != http.StatusOK || n != 500 {
+			t.Errorf("%d, %d lines", out.Code, n)
 		}
 	})
 }
