@@ -3,68 +3,140 @@ package store
 import (
 	"context"
 	"database/sql"
+	"sync"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// trail is the chain of entries that this store writes. Whoever holds the turn
-// may go on with it, and gives the turn back once the outcome is known: entries
-// are committed in the order of the chain.
+// postgresChains is how many chains of entries a store writes on Postgres. Who has
+// one keeps it for two round trips, and with only one nobody else could commit
+// meanwhile. Another is begun when those there are are taken; SQLite, with one
+// writer at a time, has one.
+const postgresChains = 8
+
+// trail is the chains of entries that this store writes. Whoever holds one may go
+// on with it, and gives it back once the outcome is known: its entries are
+// committed in its order.
 type trail struct {
-	turn  chan struct{}
-	chain vault.Chain
+	free chan struct{} // as many as are free
+	most int
+	// ending lets one at a time wait for all of them.
+	ending sync.Mutex
+
+	mu sync.Mutex
+	// idle are those that are free, the one to be taken next last: one is enough
+	// for who writes one thing after another.
+	idle  []*link
+	all   []*link
 	prove vault.Prover
 }
 
-func newTrail() *trail {
-	return &trail{turn: make(chan struct{}, 1), chain: vault.NewChain(nil)}
+// link is the end of a chain.
+type link struct{ chain vault.Chain }
+
+func newTrail(chains int) *trail {
+	t := &trail{free: make(chan struct{}, chains), most: chains}
+	for range chains {
+		l := &link{vault.NewChain(nil)}
+		t.all, t.idle = append(t.all, l), append(t.idle, l)
+		t.free <- struct{}{}
+	}
+	return t
 }
 
-// take waits for the turn. Who has it takes no lock in the database after that
+// take waits for a chain. Who has it takes no lock in the database after that
 // but those of new rows, so that the two kinds of waiting cannot meet crosswise.
-func (t *trail) take(ctx context.Context) error {
+func (t *trail) take(ctx context.Context) (*link, error) {
 	select {
-	case t.turn <- struct{}{}:
-		return nil
+	case <-t.free:
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.idle[len(t.idle)-1]
+	t.idle = t.idle[:len(t.idle)-1]
+	return l, nil
 }
 
-func (t *trail) giveBack() { <-t.turn }
+func (t *trail) giveBack(l *link) {
+	t.mu.Lock()
+	t.idle = append(t.idle, l)
+	t.mu.Unlock()
+	t.free <- struct{}{}
+}
 
-// begin begins another chain. The turn is the caller's.
-func (t *trail) begin() { t.chain = vault.NewChain(t.prove) }
+// goOn sets how far a chain has come that the caller holds.
+func (t *trail) goOn(l *link, chain vault.Chain) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.chain = chain
+}
 
-// ProveAudit sets what proves the entries written from now on, which begin a
-// chain.
+func (t *trail) prover() vault.Prover {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.prove
+}
+
+// heads are the last committed entries of the chains that have some.
+func (t *trail) heads() []vault.ChainHead {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var heads []vault.ChainHead
+	for _, l := range t.all {
+		if l.chain.Seq > 0 {
+			heads = append(heads, l.chain.ChainHead)
+		}
+	}
+	return heads
+}
+
+// begin waits until nobody holds a chain, ends those that have entries and answers
+// their heads.
+func (t *trail) begin(ctx context.Context, prove vault.Prover) (ended []vault.ChainHead, err error) {
+	t.ending.Lock()
+	defer t.ending.Unlock()
+	taken := 0
+	defer func() {
+		for range taken {
+			t.free <- struct{}{}
+		}
+	}()
+	for taken < t.most {
+		select {
+		case <-t.free:
+			taken++
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	ended = t.heads()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if prove != nil {
+		t.prove = prove
+	}
+	for _, l := range t.all {
+		if l.chain.Seq > 0 || prove != nil {
+			l.chain = vault.NewChain(t.prove)
+		}
+	}
+	return ended, nil
+}
+
+// ProveAudit sets what proves the entries written from now on, which begin
+// chains.
 func (s *Store) ProveAudit(prove vault.Prover) {
-	s.trail.turn <- struct{}{}
-	defer s.trail.giveBack()
-	s.trail.prove = prove
-	s.trail.begin()
+	_, _ = s.trail.begin(context.Background(), prove) // fails with its context only
 }
 
-// AuditHead is the last committed entry of the chain.
-func (s *Store) AuditHead(ctx context.Context) (vault.ChainHead, error) {
-	if err := s.trail.take(ctx); err != nil {
-		return vault.ChainHead{}, err
-	}
-	defer s.trail.giveBack()
-	return s.trail.chain.ChainHead, nil
-}
+// AuditHeads are the last committed entries of the chains that have some.
+func (s *Store) AuditHeads() []vault.ChainHead { return s.trail.heads() }
 
-// EndAudit ends the chain, and answers its last entry.
-func (s *Store) EndAudit(ctx context.Context) (vault.ChainHead, error) {
-	if err := s.trail.take(ctx); err != nil {
-		return vault.ChainHead{}, err
-	}
-	defer s.trail.giveBack()
-	head := s.trail.chain.ChainHead
-	if head.Seq > 0 {
-		s.trail.begin()
-	}
-	return head, nil
+// EndAudit ends the chains that have entries, and answers the last of each.
+func (s *Store) EndAudit(ctx context.Context) ([]vault.ChainHead, error) {
+	return s.trail.begin(ctx, nil)
 }
 
 // commit commits a transaction together with what it has for the trail, so many
@@ -74,11 +146,12 @@ func (s *Store) commit(ctx context.Context, db *sql.Tx, t tx, batch int) error {
 	if len(entries) == 0 {
 		return interpretError("committing", db.Commit())
 	}
-	if err := s.trail.take(ctx); err != nil {
+	held, err := s.trail.take(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.trail.giveBack()
-	chain, err := s.trail.chain.Link(entries, s.Now())
+	defer s.trail.giveBack(held)
+	chain, err := held.chain.Link(entries, s.Now())
 	if err == nil {
 		err = t.insertEntries(ctx, entries, batch)
 	}
@@ -91,9 +164,9 @@ func (s *Store) commit(ctx context.Context, db *sql.Tx, t tx, batch int) error {
 	if err := db.Commit(); err != nil {
 		// It may have come to pass all the same. Nobody can go on with a chain
 		// whose end is not known.
-		s.trail.begin()
+		s.trail.goOn(held, vault.NewChain(s.trail.prover()))
 		return interpretError("committing", err)
 	}
-	s.trail.chain = chain
+	s.trail.goOn(held, chain)
 	return nil
 }

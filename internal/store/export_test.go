@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -128,3 +129,17 @@ func (s *Store) Pools() (read, write *sql.DB) { return s.read, s.write }
 
 // WaitForLocks sets how long to wait for another process that migrates.
 func (m *Migrator) WaitForLocks(d time.Duration) { m.lockTimeout = d }
+
+// PostgresChains is how many chains a store writes at a time on Postgres.
+const PostgresChains = postgresChains
+
+// HoldChain holds a chain as a transaction does that commits, until what it
+// answers is called.
+func HoldChain(t *testing.T, s *Store) (giveBack func()) {
+	t.Helper()
+	l, err := s.trail.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { s.trail.giveBack(l) }
+}

@@ -44,7 +44,7 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 		pool:   pool,
 		log:    cfg.Log,
 		clock:  clock{wall: cfg.Now},
-		trail:  newTrail(),
+		trail:  newTrail(postgresChains),
 	}
 	s.lookups = postgresLookups(ctx, pool)
 	s.stopLookups = func() error { s.lookups.close(); return nil }

@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, cfg Config, path string) (_ *Store, err err
 	if err := prepareFile(cfg.Log, path); err != nil {
 		return nil, err
 	}
-	s := &Store{log: cfg.Log, clock: clock{wall: cfg.Now}, trail: newTrail()}
+	s := &Store{log: cfg.Log, clock: clock{wall: cfg.Now}, trail: newTrail(1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeAll(s.read, s.write))

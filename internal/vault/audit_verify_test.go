@@ -49,9 +49,7 @@ func newTrailOf(t *testing.T, b *bench) *trailOf {
 		t.Fatalf("a trail that nobody touched: %v", findings)
 	}
 	w.anchor = sum.Newest
-	head, err := b.Head(t.Context())
-	must(t, err)
-	w.writer = head.Writer
+	w.writer = b.Head().Writer
 	must(t, b.ReadTrail(t.Context(), func(trail vault.Trail) error {
 		for item, err := range trail {
 			must(t, err)
@@ -149,8 +147,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			"one repeated": {func() { w.copy(t, middle, last+"0") }, last + "0", "out of place"},
 			"forged chain": {func() { w.forge(t, middle, "wri_forged", 1, vault.Digest{}) }, "wri_forged", "no key of the keyset proves it"},
 			"forged end": {func() {
-				head, err := b.Head(t.Context())
-				must(t, err)
+				head := b.Head()
 				w.forge(t, middle, w.writer, head.Seq+1, head.Hash)
 			}, "zzz", "its proof is wrong"},
 			"after a closed end": {func() {

@@ -78,7 +78,7 @@ func (e *AuditEntry) digest(prev Digest) Digest {
 // has the hash prev; the first of a chain follows zeros.
 func (e *AuditEntry) Follows(prev Digest) bool { return e.digest(prev) == e.Hash }
 
-// Chain is the part of the trail that one open store writes: each entry has the
+// Chain is a part of the trail that one open store writes: each entry has the
 // hash of the one before it in its own. It is a value that does not change, so
 // that whoever rolls back keeps the one from before.
 type Chain struct {

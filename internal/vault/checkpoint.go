@@ -84,10 +84,11 @@ func nextCheckpoint(last *Checkpoint, kind CheckpointKind, head ChainHead, count
 	return c
 }
 
-// lastNoted is the entry that this process made its last checkpoint of.
+// lastNoted is what this process made its last checkpoints of: the number of an
+// entry by chain.
 type lastNoted struct {
 	sync.Mutex
-	ChainHead
+	seqs map[string]int64
 }
 
 // checkpointTries bounds how often others may be first with the next number.
@@ -128,19 +129,21 @@ func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head Cha
 	return fmt.Errorf("audit checkpoint of %s: others were first %d times", head.Writer, checkpointTries)
 }
 
-// checkpoint notes how far the chain of this process has come, where it has come
-// any further.
+// checkpoint notes how far the chains of this process have come, where they have
+// come any further.
 func (v *Vault) checkpoint(ctx context.Context) error {
 	v.noted.Lock()
 	defer v.noted.Unlock()
-	head, err := v.store.AuditHead(ctx)
-	if err != nil || head.Seq == 0 || head == v.noted.ChainHead {
-		return err
+	seqs := map[string]int64{}
+	for _, head := range v.store.AuditHeads() {
+		if head.Seq != v.noted.seqs[head.Writer] {
+			if err := v.addCheckpoint(ctx, CheckpointRunning, head); err != nil {
+				return fmt.Errorf("writing an audit checkpoint: %w", err)
+			}
+		}
+		seqs[head.Writer] = head.Seq
 	}
-	if err := v.addCheckpoint(ctx, CheckpointRunning, head); err != nil {
-		return fmt.Errorf("writing an audit checkpoint: %w", err)
-	}
-	v.noted.ChainHead = head
+	v.noted.seqs = seqs
 	return nil
 }
 
@@ -161,11 +164,11 @@ func (v *Vault) VouchForTrail(ctx context.Context) error {
 
 // CloseAudit ends what this process has written of the trail, and notes that it
 // ends there. It is the last that a process does with a vault; whatever is
-// written after it begins another chain.
+// written after it begins other chains.
 func (v *Vault) CloseAudit(ctx context.Context) error {
-	head, err := v.store.EndAudit(ctx)
-	if err == nil && head.Seq > 0 {
-		err = v.addCheckpoint(ctx, CheckpointClosed, head)
+	heads, err := v.store.EndAudit(ctx)
+	for _, head := range heads {
+		err = errors.Join(err, v.addCheckpoint(ctx, CheckpointClosed, head))
 	}
 	if err != nil {
 		return fmt.Errorf("closing the audit trail of this process: %w", err)

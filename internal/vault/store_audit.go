@@ -14,18 +14,19 @@ type auditTx interface {
 	InsertAudit(ctx context.Context, e AuditEntry) error
 }
 
-// auditStore writes the trail. The entries of one open store are a [Chain]: they
-// are committed in its order, what is rolled back leaves no gap, and where nobody
-// knows whether a commit came to pass another chain begins.
+// auditStore writes the trail. The entries of one open store are a [Chain], or a
+// few where many transactions commit at a time: they are committed in its order, what
+// is rolled back leaves no gap, and where nobody knows whether a commit came to pass
+// another chain begins. The entries of one transaction are next to each other.
 type auditStore interface {
-	// ProveAudit sets what proves the entries written from now on, which begin a
-	// chain.
+	// ProveAudit sets what proves the entries written from now on, which begin
+	// chains.
 	ProveAudit(prove Prover)
-	// AuditHead is the last committed entry of the chain.
-	AuditHead(ctx context.Context) (ChainHead, error)
-	// EndAudit ends the chain, and answers its last entry: what is written after
-	// that begins another.
-	EndAudit(ctx context.Context) (ChainHead, error)
+	// AuditHeads are the last committed entries of the chains that have some.
+	AuditHeads() []ChainHead
+	// EndAudit ends the chains that have entries, and answers the last of each:
+	// what is written after that begins others.
+	EndAudit(ctx context.Context) ([]ChainHead, error)
 
 	// LastCheckpoint is the one with the highest number, nil where there is none.
 	LastCheckpoint(ctx context.Context) (*Checkpoint, error)
