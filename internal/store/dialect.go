@@ -177,8 +177,6 @@ func (d *dialect) list(texts []string) (any, error) {
 func (d *dialect) along(f vault.ConnectionFilter) string {
 	index := ""
 	switch {
-	case d.name != "sqlite":
-		return ""
 	case f.EndUserID != "":
 		index = "connections_by_end_user"
 	case f.Order() == vault.EndsFirst:
@@ -197,6 +195,14 @@ func (d *dialect) along(f vault.ConnectionFilter) string {
 		index = "connections_by_status"
 	default:
 		return "" // the key of environment and id
+	}
+	return d.indexed(index)
+}
+
+// indexed follows the name of a table that is to be read along this index.
+func (d *dialect) indexed(index string) string {
+	if d.name != "sqlite" {
+		return ""
 	}
 	return " INDEXED BY " + index
 }

@@ -168,8 +168,21 @@ func (w *where) inOrder(f vault.ConnectionFilter) (tail string, args []any, ok b
 		if strings.Contains(f.Page.Cursor, ".") {
 			return "", nil, false
 		}
-		tail, args := w.page("id", f.Page)
-		return tail, args, true
+		if f.Page.Cursor != "" {
+			w.and("id < ?", f.Page.Cursor)
+		}
+		// To Postgres one NULL is not another, and an index on them only in order if
+		// the list is said to be.
+		first := ""
+		switch {
+		case f.Expires == vault.ExpiresNever:
+			first = "ends_at DESC, "
+		case f.LastRead == vault.LastReadNever:
+			first = "read_day DESC, "
+		}
+		w.args = append(w.args, limitOf(f.Page))
+		fmt.Fprintf(&w.sql, " ORDER BY %sid DESC LIMIT $%d", first, len(w.args))
+		return w.sql.String(), w.args, true
 	}
 	by, direction, beyond := "ends_at", "", ">"
 	if f.Order() != vault.EndsFirst {

@@ -3,33 +3,24 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// CountByStatus reads an index from end to end, and no row. Candidates, which
-// that index has too, are few and counted by themselves.
+// CountByStatus counts along an index from end to end, and reads no row. One
+// count for each pair is a fraction of what grouping takes on SQLite.
 func (r reader) CountByStatus(ctx context.Context, environmentID string) ([]vault.StatusCount, error) {
 	scan := func(row scanner) (c vault.StatusCount, err error) {
 		return c, row.Scan(&c.IntegrationID, &c.Status, &c.Count)
 	}
-	all, err := many(ctx, r.conn, "counting connections", scan, `
-		SELECT integration_id, status, count(*) FROM connections WHERE environment_id = $1 GROUP BY integration_id, status`, environmentID)
-	if err != nil {
-		return nil, err
-	}
-	candidates, err := many(ctx, r.conn, "counting candidates", scan, `
-		SELECT integration_id, status, count(*) FROM connections
-		WHERE replaces_id IS NOT NULL AND environment_id = $1 GROUP BY integration_id, status`, environmentID)
-	for _, c := range candidates {
-		i := slices.IndexFunc(all, func(x vault.StatusCount) bool { return x.IntegrationID == c.IntegrationID && x.Status == c.Status })
-		if i >= 0 {
-			all[i].Count = max(0, all[i].Count-c.Count)
-		}
-	}
-	return all, err
+	return many(ctx, r.conn, "counting connections", scan, `
+		SELECT i.id, s.status, (
+			SELECT count(*) FROM connections c`+r.d.indexed("connections_by_integration_status")+`
+			WHERE c.environment_id = $1 AND c.integration_id = i.id AND c.status = s.status AND c.replaces_id IS NULL)
+		FROM integrations i CROSS JOIN
+			(SELECT 'active' AS status UNION ALL SELECT 'pending' UNION ALL SELECT 'reconnect_required' UNION ALL SELECT 'revoked') s
+		WHERE i.environment_id = $1`, environmentID)
 }
 
 func scanCount(row scanner) (c vault.IntegrationCount, err error) {
@@ -39,8 +30,8 @@ func scanCount(row scanner) (c vault.IntegrationCount, err error) {
 // CountFailing reads an index that has nothing else.
 func (r reader) CountFailing(ctx context.Context, environmentID string) ([]vault.IntegrationCount, error) {
 	return many(ctx, r.conn, "counting failing connections", scanCount, `
-		SELECT integration_id, count(*) FROM connections
-		WHERE environment_id = $1 AND failures > 0 AND status = 'active' GROUP BY integration_id`, environmentID)
+		SELECT integration_id, count(*) FROM connections`+r.d.indexed("connections_failing")+`
+		WHERE environment_id = $1 AND failures > 0 AND status = 'active' AND replaces_id IS NULL GROUP BY integration_id`, environmentID)
 }
 
 // CountEnds reads a part of an index.
@@ -51,7 +42,7 @@ func (r reader) CountEnds(ctx context.Context, environmentID string, from time.T
 	return many(ctx, r.conn, "counting what runs out", scan, `
 		SELECT integration_id, day, count(*) FROM (
 			SELECT integration_id, CASE WHEN ends_at < $2 THEN -1 ELSE (ends_at - $2) / 86400000000 END AS day
-			FROM connections WHERE environment_id = $1 AND ends_at < $3
+			FROM connections`+r.d.indexed("connections_by_end")+` WHERE environment_id = $1 AND ends_at < $3 AND replaces_id IS NULL
 		) ends
 		GROUP BY integration_id, day`,
 		environmentID, micros(from), micros(from.Add(time.Duration(days)*24*time.Hour)))
