@@ -141,7 +141,7 @@ func newConnectionsPage(around frame, f vault.ConnectionFilter) connectionsPage 
 		frame: around,
 		Search: web.Field{
 			Name: "q", Label: "Search", Type: "search", Value: f.Query, MaxLength: maxParam, Autocomplete: "off",
-			Placeholder: "Name, email, account, id or tag:team=blue",
+			Placeholder: "Name, email, id, tag:team=blue",
 		},
 		EndUser: web.Field{Name: "end_user_id", Label: "End user's id", Value: f.EndUserID, MaxLength: maxParam, Autocomplete: "off"},
 		Status: web.Select{

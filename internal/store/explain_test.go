@@ -219,7 +219,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 						t.Errorf("%s does not search by %s\n%s\n%s", what, column, query, plan)
 					}
 				}
-				if line := readsWhole(plan); line != "" && !(what == "due" && eachIntegration.MatchString(line)) {
+				if line := readsWhole(plan); line != "" && !(what == "due" && eachIntegration.MatchString(line)) && !(what == "expiry" && fewLinks.MatchString(line)) {
 					t.Errorf("%s reads a whole table: %s\n%s\n%s", what, line, query, plan)
 				}
 			}
@@ -386,6 +386,9 @@ func searches(plan, column string) bool {
 	by := regexp.MustCompile(`(SEARCH .*|Index Cond: .*)[( ]"?` + column + `"?( |=|<|>)`)
 	return by.MatchString(plan)
 }
+
+// fewLinks are the sign-in links of an installation's admins.
+var fewLinks = regexp.MustCompile(`admin_links_pkey`)
 
 // eachIntegration is a walk over the integrations, of which there are few.
 var eachIntegration = regexp.MustCompile(`integrations_\w+|on integrations i|^SCAN i\b`)
