@@ -76,6 +76,10 @@ bench: ## benchmarks matching BENCH, on both databases
 bench-compare: ## headers beside the limit program, on both databases; flags in COMPARE
 	scripts/with-postgres go run ./bench/compare $(COMPARE)
 
+.PHONY: bench-lists
+bench-lists: ## the console's lists among a million connections, on both databases; flags in LISTS
+	scripts/with-postgres go run ./bench/lists $(LISTS)
+
 .PHONY: compose-secrets
 compose-secrets: ## the secret files that docker-compose.yml reads, made once
 	@scripts/compose-secrets

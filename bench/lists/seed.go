@@ -130,8 +130,7 @@ func (d *database) dialect(statement string) string {
 	id, blob, bytes := `printf('%026d', i)`, `randomblob(800)`, `BLOB`
 	if d.kind == "postgres" {
 		id, bytes = `lpad(i::text, 26, '0')`, `bytea`
-		// i is in it so that it is another one in each row.
-		blob = `(SELECT string_agg(uuid_send(gen_random_uuid()), ''::bytea) FROM generate_series(1 + i * 0, 50))`
+		blob = `decode(repeat(md5(i::text), 50), 'hex')`
 	}
 	return strings.NewReplacer("{id}", id, "{blob}", blob, "{bytes}", bytes).Replace(statement)
 }

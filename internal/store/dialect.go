@@ -179,10 +179,14 @@ func (d *dialect) along(f vault.ConnectionFilter) string {
 	switch {
 	case f.EndUserID != "":
 		index = "connections_by_end_user"
+	case f.Order() == vault.EndsFirst && f.Integration != "":
+		index = "connections_by_integration_end"
 	case f.Order() == vault.EndsFirst:
 		index = "connections_by_end"
 	case f.Order() != vault.NewestFirst, f.LastRead == vault.LastReadNever:
 		index = "connections_by_read"
+	case f.Expires == vault.ExpiresNever && f.Integration != "":
+		index = "connections_by_integration_end"
 	case f.Expires == vault.ExpiresNever:
 		index = "connections_by_end"
 	case f.Failing:

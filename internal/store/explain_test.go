@@ -32,6 +32,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"audit":                      {"id"},
 			"audit of a connection":      {"connection_id", "id"},
 			"connections, by status":     {"environment_id", "status"},
+			"connections, by end":        {"integration_id"},
 			"connections, failing":       {"environment_id"},
 			"recent reads":               {"action", "id"},
 			"untold":                     {"environment_id", "created_at"},

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
@@ -34,18 +36,23 @@ func (r reader) CountFailing(ctx context.Context, environmentID string) ([]vault
 		WHERE environment_id = $1 AND failures > 0 AND status = 'active' AND replaces_id IS NULL GROUP BY integration_id`, environmentID)
 }
 
-// CountEnds reads a part of an index.
+// CountEnds counts the part of an index that is a day, and reads no row.
 func (r reader) CountEnds(ctx context.Context, environmentID string, from time.Time, days int) ([]vault.EndCount, error) {
 	scan := func(row scanner) (c vault.EndCount, err error) {
 		return c, row.Scan(&c.IntegrationID, &c.Day, &c.Count)
 	}
-	return many(ctx, r.conn, "counting what runs out", scan, `
-		SELECT integration_id, day, count(*) FROM (
-			SELECT integration_id, CASE WHEN ends_at < $2 THEN -1 ELSE (ends_at - $2) / 86400000000 END AS day
-			FROM connections`+r.d.indexed("connections_by_end")+` WHERE environment_id = $1 AND ends_at < $3 AND replaces_id IS NULL
-		) ends
-		GROUP BY integration_id, day`,
-		environmentID, micros(from), micros(from.Add(time.Duration(days)*24*time.Hour)))
+	matching := func(span string) string {
+		return `(SELECT count(*) FROM connections c` + r.d.indexed("connections_by_integration_end") + `
+			WHERE c.environment_id = $1 AND c.integration_id = i.id AND ` + span + ` AND c.replaces_id IS NULL)`
+	}
+	found, err := many(ctx, r.conn, "counting what runs out", scan, `
+		WITH RECURSIVE d (day) AS (SELECT 0 UNION ALL SELECT day + 1 FROM d WHERE day + 1 < `+strconv.Itoa(days)+`)
+		SELECT i.id, d.day, `+matching("c.ends_at >= $2 + d.day * 86400000000 AND c.ends_at < $2 + (d.day + 1) * 86400000000")+`
+		FROM integrations i CROSS JOIN d WHERE i.environment_id = $1
+		UNION ALL
+		SELECT i.id, -1, `+matching("c.ends_at < $2")+` FROM integrations i WHERE i.environment_id = $1`,
+		environmentID, micros(from))
+	return slices.DeleteFunc(found, func(c vault.EndCount) bool { return c.Count == 0 }), err
 }
 
 func (r reader) RecentReads(ctx context.Context, environmentID, fromID string, most int) (vault.RecentReads, error) {

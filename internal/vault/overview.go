@@ -20,7 +20,7 @@ const (
 	SoonDays = 7
 
 	overviewEvery = 10 * time.Second
-	overviewShare = 50
+	overviewShare = 20
 	overviewTime  = 30 * time.Second
 	readsWindow   = 5 * time.Minute
 	readsSampled  = 10_000

@@ -12,11 +12,13 @@ import (
 
 // How much of the trail one page of a timeline takes: what happened, and the
 // spans in which somebody read. readsLooked bounds what is added up for it, in
-// entries; a timeline of more has more pages.
+// entries; a timeline of more has more pages. activityLooked is the same for a
+// chart, which has one page.
 const (
 	timelineEvents = 25
 	timelineReads  = 40
-	readsLooked    = 20_000
+	readsLooked    = 10_000
+	activityLooked = 20_000
 )
 
 // ReadSum is how often somebody read the headers of a connection in an hour, or
@@ -169,7 +171,7 @@ func (v *Vault) Activity(ctx context.Context, caller Caller, connectionID string
 func (v *Vault) activity(ctx context.Context, environmentID, connectionID string) (Activity, error) {
 	since := v.now().Truncate(day).Add(-(ActivityDays - 1) * day)
 	hours, oldest, err := v.store.ConnectionActivity(ctx, environmentID, ActivityFilter{
-		ConnectionID: connectionID, From: firstID(entryPrefix, since.Add(-clockSkew)), Since: since, Most: readsLooked,
+		ConnectionID: connectionID, From: firstID(entryPrefix, since.Add(-clockSkew)), Since: since, Most: activityLooked,
 	})
 	if err != nil {
 		return Activity{}, fmt.Errorf("reading the activity of %s: %w", connectionID, err)

@@ -216,7 +216,8 @@ CREATE INDEX connections_by_end_user    ON connections (environment_id, end_user
 -- Those of lists have no candidates, so that counting them reads no row.
 CREATE INDEX connections_by_status      ON connections (environment_id, status, id) WHERE replaces_id IS NULL;
 CREATE INDEX connections_by_integration_status ON connections (environment_id, integration_id, status, id) WHERE replaces_id IS NULL;
-CREATE INDEX connections_by_end         ON connections (environment_id, ends_at, id, integration_id, status) WHERE replaces_id IS NULL;
+CREATE INDEX connections_by_end         ON connections (environment_id, ends_at, id, status) WHERE replaces_id IS NULL;
+CREATE INDEX connections_by_integration_end ON connections (environment_id, integration_id, ends_at, id, status) WHERE replaces_id IS NULL;
 CREATE INDEX connections_by_read        ON connections (environment_id, read_day, id, integration_id, status) WHERE replaces_id IS NULL;
 CREATE INDEX connections_failing        ON connections (environment_id, id, integration_id) WHERE failures > 0 AND status = 'active' AND replaces_id IS NULL;
 CREATE INDEX connections_by_replaces    ON connections (replaces_id) WHERE replaces_id IS NOT NULL;
