@@ -172,6 +172,13 @@ func (f *apiKeyForm) read(form url.Values, now time.Time) (vault.NewAPIKey, *tim
 		n.Scopes = append(n.Scopes, toScopes(ticked(&f.Scopes[i], form[fieldScope]))...)
 	}
 	f.asked = n.Scopes
+	for _, key := range form[fieldIntegrations] {
+		// One that is gone since the form was shown is a mistake to be told of: to
+		// drop it would make a limit wider, or none.
+		if !slices.ContainsFunc(f.Integrations.Boxes, func(b web.Checkbox) bool { return b.Value == key }) {
+			f.Integrations.Boxes = append(f.Integrations.Boxes, web.Checkbox{Name: fieldIntegrations, Value: key, Label: key})
+		}
+	}
 	n.Integrations = ticked(&f.Integrations, form[fieldIntegrations])
 	end := readLife(form, now, &f.Life, &f.Until)
 	if end != nil {

@@ -220,6 +220,30 @@ func TestAPIKeysNeedAFreshSignIn(t *testing.T) {
 	}
 }
 
+// TestLimitToWhatIsGone: an integration that is deleted while the form is open
+// does not come to a key without a limit.
+func TestLimitToWhatIsGone(t *testing.T) {
+	w := one(t)
+	k, _ := w.key("reports", vault.ScopeConnectionsRead)
+	b := w.admin()
+	page := b.page("/admin/api-keys/new")
+	form := url.Values{
+		"token": {b.token(page)}, "id": matches(hiddenID, page), "name": {"worker"}, "scopes": {"credentials:read"}, "life": {"30"}, "integrations": {"toggl"},
+	}
+	if err := w.vault.DeleteIntegration(t.Context(), w.system(), "toggl", false); err != nil {
+		t.Fatal(err)
+	}
+	a := b.post("/admin/api-keys/new", form)
+	w.wantOn(a.body, []string{"There is no such integration.", `value="toggl" checked`}, "clv_key_")
+	if a.status != http.StatusUnprocessableEntity || len(w.keys()) != 1 {
+		t.Errorf("%d, %d keys", a.status, len(w.keys()))
+	}
+	form.Set("life", "kept")
+	if a := b.post("/admin/api-keys/"+k.ID+"/edit", form); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("changed: %d", a.status)
+	}
+}
+
 // TestViewersSeeAPIKeys, and nothing to do about them.
 func TestViewersSeeAPIKeys(t *testing.T) {
 	w := one(t)

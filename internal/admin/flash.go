@@ -39,7 +39,7 @@ func newFlashes(publicURL *url.URL, s *sealer, now func() time.Time) *flashes {
 
 // flashText is the longest text of a message, in characters: a fault may quote
 // what was typed, and a cookie has 4 KiB.
-const flashText = 300
+const flashText = 200
 
 // leave goes on to a page of ours, which will say this.
 func (f *flashes) leave(c echo.Context, path string, n web.Notice) error {
