@@ -344,6 +344,9 @@ func TestNobodyVouchesForAForgedCheckpoint(t *testing.T) {
 		if err := b.Checkpoint(t.Context()); err == nil {
 			t.Error("went on from a checkpoint that nobody with the keyset signed")
 		}
+		if err := b.DropBefore(t.Context(), w.ids[1]); err == nil {
+			t.Error("dropped entries behind a checkpoint that nobody with the keyset signed")
+		}
 		if _, findings := w.verify(t, &w.anchor); !strings.Contains(strings.Join(findings, "\n"), "signed with a key that is not of this keyset") {
 			t.Errorf("nothing says that it is forged: %v", findings)
 		}

@@ -107,6 +107,15 @@ func (k *trailKeys) signed(c *Checkpoint) bool {
 	})
 }
 
+// lastCheckpoint is the one to sign behind, nil where there is none yet.
+func (v *Vault) lastCheckpoint(ctx context.Context, keys *trailKeys) (*Checkpoint, error) {
+	last, err := v.store.LastCheckpoint(ctx)
+	if err == nil && last != nil && !keys.signed(last) {
+		err = errStranger
+	}
+	return last, err
+}
+
 // addCheckpoint signs a statement on a chain and puts it behind all others.
 func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head ChainHead) error {
 	keys, err := v.trail()
@@ -114,12 +123,9 @@ func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head Cha
 		return err
 	}
 	for range checkpointTries {
-		last, err := v.store.LastCheckpoint(ctx)
+		last, err := v.lastCheckpoint(ctx, keys)
 		if err != nil {
 			return err
-		}
-		if last != nil && !keys.signed(last) {
-			return errStranger
 		}
 		err = v.store.InsertCheckpoint(ctx, nextCheckpoint(last, kind, head, 0, v.now(), keys.signers[0]))
 		if !errors.Is(err, ErrDuplicate) {

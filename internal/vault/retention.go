@@ -43,16 +43,20 @@ func (v *Vault) dropSome(ctx context.Context, end string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	last, err := v.lastCheckpoint(ctx, keys)
+	if err != nil {
+		return 0, err
+	}
 	entries, err := v.store.AuditBefore(ctx, end, dropAtOnce)
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	last, err := v.store.LastCheckpoint(ctx)
-	if err != nil {
-		return 0, err
-	}
 	chains, err := v.beginnings(ctx, entries)
 	if err != nil {
+		// What was read in two parts does not fit where somebody dropped some in between.
+		if now, again := v.store.LastCheckpoint(ctx); again == nil && now != nil && (last == nil || now.Number != last.Number) {
+			return 0, ErrDuplicate
+		}
 		return 0, err
 	}
 	checkpoints := make([]Checkpoint, 0, len(chains))

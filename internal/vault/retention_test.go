@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -157,6 +158,36 @@ func TestRetentionOnReplicas(t *testing.T) {
 		sum, findings := w.verify(t, &w.anchor)
 		if len(findings) > 0 || sum.Dropped != int64(before) || sum.Entries != 0 {
 			t.Errorf("%+v, %v; there were %d", sum, findings, before)
+		}
+	})
+}
+
+// dropsBetween is a store where another process drops what this one has just read.
+type dropsBetween struct {
+	vault.Store
+
+	drop func()
+}
+
+func (s dropsBetween) AuditBefore(ctx context.Context, end string, limit int) ([]vault.AuditEntry, error) {
+	entries, err := s.Store.AuditBefore(ctx, end, limit)
+	s.drop()
+	return entries, err
+}
+
+// Who is not first with what is to be dropped takes no harm from it, and finds no
+// fault with the trail.
+func TestRetentionBetweenReadingAndReading(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		late := vault.New(vault.Config{
+			Store:  dropsBetween{b.db.Open(t), func() { must(t, b.DropBefore(t.Context(), w.ids[len(w.ids)/2])) }},
+			Keyset: b.keyset, Now: b.clock, AuditRetention: week,
+		})
+		b.pass(week + time.Hour)
+		must(t, late.DropAudit(t.Context()))
+		if _, findings := w.verify(t, &w.anchor); len(findings) > 0 {
+			t.Errorf("%v", findings)
 		}
 	})
 }
