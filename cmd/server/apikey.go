@@ -5,19 +5,21 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// apiKeyCommand is `claviger apikey create|list|revoke`.
+// apiKeyCommand is `claviger apikey create|list|revoke|check`.
 func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 	verb, rest := verbOf(args)
 	fs := flag.NewFlagSet("apikey "+verb, flag.ContinueOnError)
 	environment := fs.String("environment", vault.DefaultEnvironment, "environment of the key; create makes one that is not there")
 	name := fs.String("name", "command line", "what the key is for")
 	scopes := fs.String("scopes", "", "comma-separated scopes; all of them if empty")
+	integrations := fs.String("integrations", "", "comma-separated keys of the integrations that the key is limited to; no limit if empty")
+	addresses := fs.String("addresses", "", "comma-separated addresses and CIDRs that the key is taken from; no limit if empty")
 	expires := fs.Duration("expires-in", 0, "life of the key, such as 720h; for ever if 0")
 	cfg, err := loadConfig(fs, rest, p.env)
 	if err != nil {
@@ -28,6 +30,9 @@ func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	defer b.close(ctx)
+	if verb == "check" { // in whatever environment
+		return checkKey(ctx, p, b)
+	}
 	if verb == "create" {
 		if _, err := b.vault.EnsureEnvironment(ctx, *environment); err != nil {
 			return err
@@ -40,7 +45,7 @@ func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 	caller := vault.System("cli", env.ID)
 	switch verb {
 	case "create":
-		n := vault.NewAPIKey{Name: *name, Scopes: scopesOf(*scopes)}
+		n := vault.NewAPIKey{Name: *name, Scopes: scopesOf(*scopes, *integrations != ""), Integrations: list(*integrations), Addresses: list(*addresses)}
 		if *expires != 0 {
 			n.ExpiresAt = time.Now().Add(*expires)
 		}
@@ -59,10 +64,15 @@ func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 		}
 		return b.vault.RevokeAPIKey(ctx, caller, fs.Arg(0))
 	}
-	return errors.New("apikey wants one of: create, list, revoke ID")
+	return errors.New("apikey wants one of: create, list, revoke ID, check")
 }
 
-func scopesOf(v string) []vault.Scope {
+// scopesOf are those that are named, else all; of a key that is limited to
+// integrations all that go with that.
+func scopesOf(v string, limited bool) []vault.Scope {
+	if v == "" && limited {
+		return slices.DeleteFunc(vault.AllScopes(), vault.Scope.Whole)
+	}
 	if v == "" {
 		return vault.AllScopes()
 	}
@@ -81,11 +91,7 @@ func listKeys(ctx context.Context, p *process, b *broker, caller vault.Caller) e
 			return err
 		}
 		for _, k := range keys {
-			scopes := make([]string, len(k.Scopes))
-			for i, s := range k.Scopes {
-				scopes[i] = string(s)
-			}
-			fmt.Fprintf(p.stdout, "%s\t%s\t%s…\t%s\t%s\n", k.ID, k.Name, k.Prefix, keyState(k), strings.Join(scopes, ","))
+			fmt.Fprintf(p.stdout, "%s\t%s\t%s…\t%s\t%s\n", k.ID, k.Name, k.Prefix, keyState(k, b.store.Now()), mayOf(k))
 			page.Cursor = k.ID
 		}
 		if len(keys) < page.Limit {
@@ -94,13 +100,13 @@ func listKeys(ctx context.Context, p *process, b *broker, caller vault.Caller) e
 	}
 }
 
-func keyState(k vault.APIKey) string {
+func keyState(k vault.APIKey, now time.Time) string {
 	switch {
 	case !k.RevokedAt.IsZero():
 		return "revoked " + k.RevokedAt.Format(time.RFC3339)
 	case k.ExpiresAt.IsZero():
 		return "never expires"
-	case k.ExpiresAt.Before(time.Now()):
+	case !now.Before(k.ExpiresAt):
 		return "expired " + k.ExpiresAt.Format(time.RFC3339)
 	}
 	return "expires " + k.ExpiresAt.Format(time.RFC3339)

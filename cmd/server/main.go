@@ -31,7 +31,7 @@ func main() {
 		// heap of some 10 MiB more halves the collector's work.
 		debug.SetGCPercent(200)
 	}
-	p := &process{env: environment(os.Environ()), stdout: os.Stdout, stderr: os.Stderr, ask: terminal(os.Stdin, os.Stderr)}
+	p := &process{env: environment(os.Environ()), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, ask: terminal(os.Stdin, os.Stderr)}
 	if err := p.run(ctx, os.Args[1:]); err != nil {
 		if !errors.Is(err, flag.ErrHelp) && !errors.Is(err, errDrift) {
 			fmt.Fprintln(os.Stderr, "claviger: "+strings.ReplaceAll(err.Error(), "\n", "\nclaviger: "))
@@ -45,6 +45,7 @@ func main() {
 // of their own.
 type process struct {
 	env            map[string]string
+	stdin          io.Reader // nil is none
 	stdout, stderr io.Writer
 	// ask puts a question to whoever sits at the terminal; nil where nobody does.
 	ask func(ctx context.Context, question string) (answer string, err error)
@@ -52,13 +53,13 @@ type process struct {
 	started func(url string)
 }
 
-// exitStatus is what the shell gets to see: 2 for drift, which is an answer and
-// no error.
+// exitStatus is what the shell gets to see: 2 for drift and for a found key that
+// works, which are answers and no errors.
 func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errDrift):
+	case errors.Is(err, errDrift), errors.Is(err, errKeyWorks):
 		return 2
 	}
 	return 1
@@ -112,7 +113,7 @@ func commands() []command {
 		{"demo", "", "the broker with a sandbox of Toggl, ClickTime and TimeLog, and a connect link for each", demo},
 		{"migrate", "up|down|status|force", "the schema of the database", migrateCommand},
 		{"key", "generate|list|rotate|reseal|retire", "the keyset that seals credentials", keyCommand},
-		{"apikey", "create|list|revoke", "API keys, for the first one or a lost one", apiKeyCommand},
+		{"apikey", "create|list|revoke|check", "API keys, for the first one, a lost one or one that was found", apiKeyCommand},
 		{"admin", "invite|list|remove|restore", "the people who get into the console, by links that work once", adminCommand},
 		{"apply", "-f FILE", "environments, integrations and API keys as a file declares them; shows a plan first", applyCommand},
 		{"export", "", "writes such a file of what is there", exportCommand},

@@ -223,6 +223,16 @@ func TestAPIKeyCommands(t *testing.T) {
 		if status, _ := get(t, p.url+"/v1/providers", key); status != http.StatusUnauthorized {
 			t.Errorf("a revoked key: %d", status)
 		}
+		limited := strings.TrimSpace(mustRun(t, env, "apikey", "create", "-name", "far away", "-addresses", "192.0.2.0/24,2001:db8::1"))
+		if status, _ := get(t, p.url+"/v1/providers", limited); status != http.StatusUnauthorized {
+			t.Errorf("from an address that it is not for: %d", status)
+		}
+		if out := mustRun(t, env, "apikey", "list"); !strings.Contains(out, "addresses=192.0.2.0/24,2001:db8::1/128") {
+			t.Errorf("list: %s", out)
+		}
+		if _, _, err := run(t, env, "apikey", "create", "-integrations", "nobody"); err == nil || !strings.Contains(err.Error(), "no such integration") {
+			t.Errorf("limited to an integration that is not there: %v", err)
+		}
 		if _, _, err := run(t, env, "apikey", "create", "-scopes", "everything"); err == nil {
 			t.Error("an unknown scope is accepted")
 		}

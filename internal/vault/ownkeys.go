@@ -59,3 +59,18 @@ func (v *Vault) AddAPIKey(ctx context.Context, caller Caller, n NewAPIKey, key S
 	}
 	return k, err
 }
+
+// RecogniseAPIKey answers the key, of any environment and revoked or not, whose
+// secret somebody has found, with the name of its environment; [fault.NotFound]
+// where there is none. It is for whoever has the database anyway.
+func (v *Vault) RecogniseAPIKey(ctx context.Context, key Secret) (k APIKey, environment string, err error) {
+	found, err := v.store.APIKeyByHash(ctx, HashToken(key))
+	if err != nil {
+		return APIKey{}, "", missing(err, "API key")
+	}
+	env, err := v.store.Environment(ctx, found.EnvironmentID)
+	if err != nil {
+		return APIKey{}, "", fmt.Errorf("reading environment %s: %w", found.EnvironmentID, err)
+	}
+	return *found, env.Name, nil
+}

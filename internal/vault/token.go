@@ -61,6 +61,11 @@ func LooksLikeToken(s Secret) bool {
 	return checksum(v[:i]) == v[i:]
 }
 
+// LooksLikeAPIKey is LooksLikeToken for API keys alone.
+func LooksLikeAPIKey(s Secret) bool {
+	return strings.HasPrefix(s.Reveal(), prefixAPIKey) && LooksLikeToken(s)
+}
+
 // HashToken is what is stored of a bearer token. The tokens carry 256 random
 // bits (a configured API key at least 32 characters), so a plain SHA-256 is
 // enough: there is nothing to guess.
