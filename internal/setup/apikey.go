@@ -72,11 +72,7 @@ func (p *planner) limitsKnown(path string, declared *apiKey, known []string) {
 		if slices.Contains(known, key) {
 			continue
 		}
-		meant := ""
-		if n := nearest(key, known); n != "" {
-			meant = fmt.Sprintf("; is %q meant?", n)
-		}
-		p.file.yaml.Fault(fmt.Sprintf("%s.integrations[%d]", path, i), "There is no integration %q%s", key, meant)
+		p.file.yaml.Fault(fmt.Sprintf("%s.integrations[%d]", path, i), "There is no integration %q%s", key, nearest(key, known))
 	}
 }
 
