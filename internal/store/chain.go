@@ -10,7 +10,7 @@ import (
 
 // postgresChains is how many chains of entries a store writes on Postgres. Who has
 // one keeps it for two round trips, and with only one nobody else could commit
-// meanwhile. Another is begun when those there are are taken; SQLite, with one
+// meanwhile. Another is begun when all others are taken; SQLite, with one
 // writer at a time, has one.
 const postgresChains = 8
 
