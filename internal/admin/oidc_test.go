@@ -143,6 +143,9 @@ func TestRolesFromClaims(t *testing.T) {
 		"in other case":               {map[string]any{"Groups": "owners"}, nil, ""},
 		"at userinfo":                 {nil, map[string]any{"groups": []string{"owners"}}, vault.RoleOwner},
 		"the token has the last word": {map[string]any{"groups": "support"}, map[string]any{"groups": "owners"}, vault.RoleOperator},
+		"verified at userinfo":        {map[string]any{"email": "ann@example.com"}, map[string]any{"email": "ann@example.com", "email_verified": true}, vault.RoleViewer},
+		"another email is verified":   {map[string]any{"email": "ann@example.com"}, map[string]any{"email": "mallory@example.com", "email_verified": true}, ""},
+		"verified, and no email":      {map[string]any{"email_verified": true}, map[string]any{"email": "ann@example.com"}, ""},
 		"userinfo of somebody else":   {nil, map[string]any{"groups": []string{"owners"}, "sub": "mallory"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,15 @@ func (h *Handler) fresh(next step) step {
 	}
 }
 
+// still answers nil while whoever asked is signed in, and has the scope.
+func (h *Handler) still(c echo.Context, scope vault.Scope) error {
+	v, err := h.visit(c)
+	if err != nil {
+		return err
+	}
+	return h.vault.Allow(c.Request().Context(), v.caller, scope)
+}
+
 // visit reads who is there.
 func (h *Handler) visit(c echo.Context) (visit, error) {
 	t, ok, err := h.sessions.open(c)

@@ -234,6 +234,13 @@ func (p *Provider) complete(ctx context.Context, m oidc.Metadata, accessToken va
 	if Claims(said).String("sub") != person.Subject {
 		return fail("about somebody else")
 	}
+	// email_verified is about the email beside it, and about no other.
+	switch _, ok := person.Claims["email"]; {
+	case !ok:
+		delete(person.Claims, "email_verified")
+	case Claims(said).String("email") != person.Claims.String("email"):
+		delete(said, "email_verified")
+	}
 	for name, value := range said {
 		if _, ok := person.Claims[name]; !ok {
 			person.Claims[name] = value
