@@ -345,8 +345,8 @@ func TestAuditPage(t *testing.T) {
 		}{
 			{"", []string{"Credential read", "Key “reports”", "Connection imported", "Integration created", "Integration timelog", "Admin signed in", "The broker (test)", "needs connections:revoke", conn.ID}, nil},
 			{"?action=credential.read", []string{"Credential read", `<option value="credential.read" selected>`}, []string{`class="main">Connection imported`}},
-			{"?connection_id=" + other.ID, []string{"Connection imported", "Refused for want of a scope"}, []string{conn.ID}},
-			{"?actor=" + key.ID, []string{"Credential read", "Refused for want of a scope"}, []string{`class="main">Connection imported`}},
+			{"?connection_id=" + other.ID, []string{"Connection imported", "needs connections:revoke"}, []string{conn.ID}},
+			{"?actor=" + key.ID, []string{"Credential read", "needs connections:revoke"}, []string{`class="main">Connection imported`}},
 			{"?actor=" + key.ID + "&action=refused&connection_id=", []string{"1 entry"}, []string{`class="main">Credential read`}},
 			{"?action=&actor=&connection_id=&integration_id=&outcome=&since=&until=", []string{"Connection imported", `href="/admin/audit/export">Export</a>`}, nil},
 			{"?outcome=refused", []string{"needs connections:revoke", `<details class="more filters-more" open>`, `href="/admin/audit/export?outcome=refused">Export these</a>`}, []string{`class="main">Connection imported`}},

@@ -68,7 +68,7 @@ var actions = [...]struct {
 	{vault.ActionEnvironmentSwitched, "Environment looked at"},
 	{vault.ActionReadAuditChanged, "Recording of reads changed"},
 	{vault.ActionKeysetChanged, "Encryption keys changed"},
-	{vault.ActionRefused, "Refused for want of a scope"},
+	{vault.ActionRefused, "Refused"},
 }
 
 // actionWords is an action in words. One that this release does not know yet is
@@ -147,7 +147,7 @@ func reasonSentence(word string) string {
 func reasonWords(e *vault.AuditEntry) string {
 	switch {
 	case e.Action == vault.ActionRefused:
-		return "needs " + e.Reason
+		return refusedWords(e.Reason)
 	case e.Action == vault.ActionProviderTold:
 		return outcomeWords(vault.Outcome(e.Reason))
 	case e.Action == vault.ActionCredentialRead && e.Reason == vault.ValueRefreshToken:
@@ -161,6 +161,20 @@ func reasonWords(e *vault.AuditEntry) string {
 		}
 	}
 	return e.Reason
+}
+
+// refusedWords says why a known caller was turned away: for want of a scope, or
+// because of the key.
+func refusedWords(reason string) string {
+	switch reason {
+	case vault.ReasonAddress:
+		return "the key is not for that address"
+	case vault.ReasonKeyExpired:
+		return "the key has expired"
+	case vault.ReasonKeyRevoked:
+		return "the key was revoked"
+	}
+	return "needs " + reason
 }
 
 func outcomeWords(o vault.Outcome) string {

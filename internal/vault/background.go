@@ -20,9 +20,10 @@ const (
 )
 
 // Run flushes reads, numbers events, revokes what was not redeemed and what is to
-// be revoked in bulk, tells providers, signs how far the trail has come and removes
-// what is over, until ctx ends; then it flushes once more. It answers only what that last flush does. A provider
-// that hangs keeps none of the rest waiting.
+// be revoked in bulk, tells providers, signs how far the trail has come, drops what
+// of it is past its retention and removes what is over, until ctx ends; then it
+// writes what is gathered. It answers only what that does. A provider that hangs
+// keeps none of the rest waiting.
 func (v *Vault) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { v.flushes(ctx) })
@@ -35,7 +36,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	loops.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return v.FlushReads(last)
+	return errors.Join(v.FlushReads(last), v.writeStrangers(last, v.strangers.take(v.now(), true)))
 }
 
 func (v *Vault) every(ctx context.Context, period time.Duration, work func(context.Context) error) {

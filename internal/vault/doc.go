@@ -15,6 +15,8 @@
 //	renewal.go             the lease, and saving what a refresh brought
 //	revoke.go, outbox.go   mark, erase, tell the provider, receipt
 //	event.go, events.go    what happened to connections, for whoever follows
+//	audit.go, chain.go     the trail: an entry, and the chain that it is in
+//	checkpoint.go, retention.go, audit_*.go        signed, shortened, read, verified, exported
 //	reads.go, strangers.go reads, and refusals of callers unknown, gathered for the trail
 //	background.go          what happens without anybody asking
 //	admin.go               what only the admin's pages ask

@@ -100,12 +100,15 @@ func (v *Vault) LookupHeaders(ctx context.Context, b Bearer, id string) (Stored,
 	if err != nil {
 		return Stored{}, fmt.Errorf("reading key and connection: %w", err)
 	}
-	if row == nil || !sameHash(row.KeyHash, hash) || row.KeyRevoked || !row.KeyExpiresAt.IsZero() && !v.now().Before(row.KeyExpiresAt) {
+	if row == nil || !sameHash(row.KeyHash, hash) {
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
 	s := Stored{Caller: Caller{
 		Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes, Integrations: row.KeyIntegrations,
 	}}
+	if reason := overFor(row.KeyRevoked, row.KeyExpiresAt, v.now()); reason != "" {
+		return Stored{}, v.turnAway(s.Caller, reason)
+	}
 	if err := v.admit(s.Caller, row.KeyAddresses, b.From); err != nil {
 		return Stored{}, err
 	}

@@ -70,14 +70,14 @@ func (c *strangerCount) add(e AuditEntry) {
 	c.rest = e
 }
 
-// take hands out what was gathered in minutes before now's.
-func (s *strangers) take(now time.Time) []AuditEntry {
+// take hands out what was gathered in minutes before now's, or all of it.
+func (s *strangers) take(now time.Time, all bool) []AuditEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	minute := now.Truncate(time.Minute).Unix()
 	var entries []AuditEntry
 	for key, c := range s.by {
-		if c.minute >= minute {
+		if c.minute >= minute && !all {
 			continue
 		}
 		if c.rest.Count > 0 {
@@ -88,10 +88,32 @@ func (s *strangers) take(now time.Time) []AuditEntry {
 	return entries
 }
 
-// noteStrangers writes what was gathered.
+// putBack keeps an entry that the database would not take.
+func (s *strangers) putBack(e AuditEntry) {
+	key := strangerKey{integration: e.IntegrationID, reason: e.Reason}
+	if e.ActorKind == CallerAPIKey {
+		key = strangerKey{apiKey: e.ActorID, reason: e.Reason}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.by[key]; c != nil && c.rest.Count > 0 {
+		c.rest.Count += e.Count
+		return
+	}
+	s.count(key, e.At).add(e)
+}
+
+// noteStrangers writes what was gathered in the minutes that are over.
 func (v *Vault) noteStrangers(ctx context.Context) error {
-	for _, e := range v.strangers.take(v.now()) {
+	return v.writeStrangers(ctx, v.strangers.take(v.now(), false))
+}
+
+func (v *Vault) writeStrangers(ctx context.Context, entries []AuditEntry) error {
+	for i, e := range entries {
 		if err := v.audit(ctx, e); err != nil {
+			for _, left := range entries[i:] {
+				v.strangers.putBack(left)
+			}
 			return err
 		}
 	}
