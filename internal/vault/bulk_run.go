@@ -53,12 +53,31 @@ func (v *Vault) bulkPart(ctx context.Context) (worked bool, err error) {
 	var at bulkPlace
 	for _, most := range []int{revokePart, 1} {
 		worked, at, err = v.bulkTry(ctx, most)
-		if err == nil || ctx.Err() != nil || fault.Is(err, fault.Unavailable) || at.item == "" {
+		if err == nil || ctx.Err() != nil || fault.Is(err, fault.Unavailable) {
 			return worked, err
+		}
+		if at.item == "" {
+			return worked, errors.Join(err, v.bulkLater(ctx, at))
 		}
 	}
 	v.log.Error("a connection cannot be revoked", "connection", at.item, "bulk_revocation", at.bulk, "error", err)
 	return true, v.bulkGiveUp(ctx, at)
+}
+
+// bulkLater lets the other bulk revocations have their turn before one that
+// cannot go on.
+func (v *Vault) bulkLater(ctx context.Context, at bulkPlace) error {
+	if at.bulk == "" {
+		return nil
+	}
+	return v.store.Update(ctx, func(tx Tx) error {
+		b, err := tx.LockBulkRevocation(ctx, at.environment, at.bulk)
+		if err != nil {
+			return ignoreMissing(err)
+		}
+		b.WorkedAt = v.now()
+		return tx.UpdateBulkRevocation(ctx, *b)
+	})
 }
 
 // bulkPlace is where the work is.
@@ -72,11 +91,11 @@ func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlac
 		if worked = err == nil; err != nil {
 			return ignoreMissing(err)
 		}
+		at.environment, at.bulk = b.EnvironmentID, b.ID
 		if !b.Gathered {
 			gathering = b
 			return nil
 		}
-		at.environment, at.bulk = b.EnvironmentID, b.ID
 		b.WorkedAt = v.now()
 		switch {
 		case b.Unrevoked():

@@ -490,3 +490,38 @@ func TestBulkRevocationPassesOver(t *testing.T) {
 		wantOnce(t, b.heard(), 38)
 	})
 }
+
+// TestBulkRevocationsTakeTurns even where one of them cannot go on.
+func TestBulkRevocationsTakeTurns(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.crowd(t, 3)
+		stuck := b.start(t, vault.NewBulkRevocation{BulkTarget: vault.BulkTarget{Filter: vault.ConnectionFilter{EndUserID: "user-0"}}})
+		statements := []string{`CREATE TRIGGER no BEFORE INSERT ON bulk_revocation_items WHEN NEW.bulk_revocation_id = '` + stuck.ID + `' BEGIN SELECT RAISE(ABORT, 'no'); END`}
+		if b.db.Kind == "postgres" {
+			statements = []string{
+				`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`,
+				`CREATE TRIGGER no BEFORE INSERT ON bulk_revocation_items FOR EACH ROW WHEN (NEW.bulk_revocation_id = '` + stuck.ID + `') EXECUTE FUNCTION no()`,
+			}
+		}
+		raw := b.db.Raw(t)
+		for _, s := range statements {
+			if _, err := raw.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.pass(time.Second)
+		other := b.start(t, vault.NewBulkRevocation{BulkTarget: vault.BulkTarget{Filter: vault.ConnectionFilter{EndUserID: "user-1"}}})
+		for range 6 { // a round ends where one cannot go on
+			b.pass(time.Second)
+			if err := b.Tidy(t.Context()); err == nil {
+				t.Error("nothing is wrong")
+			}
+		}
+		if got := b.bulk(t, other.ID); got.Status != vault.BulkCompleted || got.Revoked != 1 {
+			t.Errorf("the other one: %+v", got)
+		}
+		if got := b.bulk(t, stuck.ID); got.Status != vault.BulkGathering {
+			t.Errorf("the stuck one: %+v", got)
+		}
+	})
+}
