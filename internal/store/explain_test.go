@@ -90,14 +90,24 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"integration":         func() error { _, err := shown.Integration(ctx, env, w.in.ID); return err },
 			"integration by key":  func() error { _, err := shown.IntegrationByKey(ctx, env, w.in.Key); return err },
 			"integrations":        func() error { _, err := shown.Integrations(ctx, env, nil, page); return err },
-			"session":             func() error { _, err := shown.Session(ctx, env, session.ID); return err },
-			"session by token":    func() error { _, err := shown.SessionByToken(ctx, session.TokenHash); return err },
-			"session, locked":     func() error { _, err := tx.LockSession(ctx, session.ID); return err },
-			"session update":      func() error { return tx.UpdateSession(ctx, session) },
-			"attempt by state":    func() error { _, err := shown.AttemptByState(ctx, hash("s")); return ignore(err, vault.ErrNotFound) },
-			"attempt taken":       func() error { _, err := tx.TakeAttempt(ctx, "att"); return ignore(err, vault.ErrNotFound) },
-			"connection":          func() error { _, err := shown.Connection(ctx, env, row.ID); return err },
-			"connection, locked":  func() error { _, err := tx.LockConnection(ctx, env, row.ID); return err },
+			"integrations, some":  func() error { _, err := shown.Integrations(ctx, env, []string{"toggl", "x"}, page); return err },
+			"connections, some": func() error {
+				_, err := shown.Connections(ctx, env, vault.ConnectionFilter{Within: []string{"toggl", "x"}, Page: page})
+				return err
+			},
+			"events, some":       func() error { _, err := shown.Events(ctx, env, []string{"toggl"}, 3, 10); return err },
+			"successor of a key": func() error { _, err := shown.APIKeySuccessor(ctx, env, "key"); return err },
+			"key, locked":        func() error { _, err := tx.LockAPIKey(ctx, env, w.key.ID); return err },
+			"secrets before":     func() error { _, err := shown.PreviousSecretsUntil(ctx, noon, 10); return err },
+			"secret before":      func() error { _, err := tx.DropPreviousSecret(ctx, env, w.in.ID, noon); return err },
+			"session":            func() error { _, err := shown.Session(ctx, env, session.ID); return err },
+			"session by token":   func() error { _, err := shown.SessionByToken(ctx, session.TokenHash); return err },
+			"session, locked":    func() error { _, err := tx.LockSession(ctx, session.ID); return err },
+			"session update":     func() error { return tx.UpdateSession(ctx, session) },
+			"attempt by state":   func() error { _, err := shown.AttemptByState(ctx, hash("s")); return ignore(err, vault.ErrNotFound) },
+			"attempt taken":      func() error { _, err := tx.TakeAttempt(ctx, "att"); return ignore(err, vault.ErrNotFound) },
+			"connection":         func() error { _, err := shown.Connection(ctx, env, row.ID); return err },
+			"connection, locked": func() error { _, err := tx.LockConnection(ctx, env, row.ID); return err },
 			"managed connections": func() error {
 				_, err := shown.ManagedConnections(ctx, env, vault.ManagedFilter{EndUserID: "u", Integrations: []string{"a", "b"}, Page: page})
 				return err

@@ -3,20 +3,21 @@ package store
 import (
 	"context"
 	"fmt"
-	"net/netip"
+	"strings"
 
 	"github.com/claviger/claviger/internal/vault"
 )
 
 // hotColumns are a key, its environment and a connection, as little of them as
 // serving headers takes: every column costs, and on SQLite its name too. NULLs
-// are made zero in SQL, so that a row scans into plain variables. The key of the
-// integration is looked up where the API key is limited to some, and nowhere else.
-const hotColumns = `k.id, k.environment_id, k.hash, k.scopes, k.integrations, k.addresses,
-	coalesce(k.expires_at, 0), k.revoked_at IS NOT NULL, e.strict_reads,
+// are made zero in SQL, so that a row scans into plain variables. The limits of a
+// key are one column, empty for most; the key of the integration is looked up
+// where the API key is limited, and nowhere else.
+const hotColumns = `k.id, k.environment_id, k.hash, k.scopes, coalesce(k.expires_at, 0), k.revoked_at IS NOT NULL, e.strict_reads,
 	coalesce(c.status, ''), coalesce(c.status_reason, ''), coalesce(c.generation, 0), coalesce(c.expires_at, 0),
 	coalesce(c.renewable, FALSE), c.answer,
-	CASE WHEN k.integrations = '' THEN '' ELSE coalesce((SELECT i.key FROM integrations i WHERE i.id = c.integration_id), '') END`
+	CASE WHEN k.integrations = '' AND k.addresses = '' THEN '' ELSE k.integrations || ';' || k.addresses || ';' ||
+		coalesce((SELECT i.key FROM integrations i WHERE i.id = c.integration_id), '') END`
 
 // hotStatement looks up the one connection $2 for the key $1.
 const hotStatement = `SELECT ` + hotColumns + `
@@ -34,23 +35,22 @@ func HotStatement() string { return hotStatement }
 type HotRow struct {
 	vault.HeadersRow
 
-	scopes, integrations, addresses, status string
-	keyExpires, expiresAt                   int64
+	scopes, status, limits string
+	keyExpires, expiresAt  int64
 }
 
 // Columns are the targets of a scan.
 func (r *HotRow) Columns() []any {
 	return []any{
-		&r.KeyID, &r.EnvironmentID, &r.KeyHash, &r.scopes, &r.integrations, &r.addresses, &r.keyExpires, &r.KeyRevoked, &r.StrictReads,
-		&r.status, &r.StatusReason, &r.Generation, &r.expiresAt, &r.Renewable, &r.Answer, &r.Integration,
+		&r.KeyID, &r.EnvironmentID, &r.KeyHash, &r.scopes, &r.keyExpires, &r.KeyRevoked, &r.StrictReads,
+		&r.status, &r.StatusReason, &r.Generation, &r.expiresAt, &r.Renewable, &r.Answer, &r.limits,
 	}
 }
 
 // hotMemos remember what was made of the texts of keys.
 type hotMemos struct {
-	scopes       memo[[]vault.Scope]
-	integrations memo[[]string]
-	addresses    memo[[]netip.Prefix]
+	scopes memo[[]vault.Scope]
+	limits memo[*vault.KeyLimits]
 }
 
 // read makes of the columns what the vault takes.
@@ -58,13 +58,10 @@ func (r *HotRow) read(memos *hotMemos) (err error) {
 	if r.Scopes, err = memos.scopes.of(r.scopes, parseScopes); err != nil {
 		return err
 	}
-	if r.integrations != "" {
-		if r.KeyIntegrations, err = memos.integrations.of(r.integrations, parseWords); err != nil {
-			return err
-		}
-	}
-	if r.addresses != "" {
-		if r.KeyAddresses, err = memos.addresses.of(r.addresses, parseAddresses); err != nil {
+	if r.limits != "" {
+		end := strings.LastIndexByte(r.limits, ';')
+		r.Integration = r.limits[end+1:]
+		if r.KeyLimits, err = memos.limits.of(r.limits[:max(end, 0)], parseLimits); err != nil {
 			return err
 		}
 	}
@@ -76,6 +73,18 @@ func (r *HotRow) read(memos *hotMemos) (err error) {
 		r.ExpiresAt = fromMicros(r.expiresAt)
 	}
 	return nil
+}
+
+// parseLimits reads what stands before the key of the integration in the column.
+func parseLimits(s string) (*vault.KeyLimits, error) {
+	integrations, addresses, _ := strings.Cut(s, ";")
+	var l vault.KeyLimits
+	var err error
+	if l.Integrations, err = parseWords(integrations); err != nil {
+		return nil, err
+	}
+	l.Addresses, err = parseAddresses(addresses)
+	return &l, err
 }
 
 // lookup is a question, and what was found.

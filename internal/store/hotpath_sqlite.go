@@ -47,7 +47,7 @@ type sqliteLane struct {
 }
 
 // hotWidth is the number of hotColumns.
-const hotWidth = 16
+const hotWidth = 14
 
 // sqliteLookups opens a lane when it is needed first: at [Open] there may be no
 // schema yet.

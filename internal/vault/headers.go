@@ -104,13 +104,16 @@ func (v *Vault) LookupHeaders(ctx context.Context, b Bearer, id string) (Stored,
 		return Stored{}, fault.New(fault.Unauthenticated, "%s", unauthenticated)
 	}
 	s := Stored{Caller: Caller{
-		Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes, Integrations: row.KeyIntegrations,
+		Kind: CallerAPIKey, ID: row.KeyID, EnvironmentID: row.EnvironmentID, Scopes: row.Scopes,
 	}}
 	if reason := overFor(row.KeyRevoked, row.KeyExpiresAt, v.now()); reason != "" {
 		return Stored{}, v.turnAway(s.Caller, reason)
 	}
-	if err := v.admit(s.Caller, row.KeyAddresses, b.From); err != nil {
-		return Stored{}, err
+	if l := row.KeyLimits; l != nil {
+		s.Caller.Integrations = l.Integrations
+		if err := v.admit(s.Caller, l.Addresses, b.From); err != nil {
+			return Stored{}, err
+		}
 	}
 	if err := v.allow(ctx, s.Caller, ScopeCredentialsRead, id); err != nil {
 		return s, err

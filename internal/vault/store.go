@@ -35,12 +35,11 @@ type HeadersRow struct {
 	KeyID         string
 	EnvironmentID string
 	KeyHash       []byte
-	// Scopes, KeyIntegrations and KeyAddresses are shared; not to be changed.
-	Scopes          []Scope
-	KeyIntegrations []string       // empty: no limit
-	KeyAddresses    []netip.Prefix // empty: no limit
-	KeyExpiresAt    time.Time      // zero: never
-	KeyRevoked      bool
+	// Scopes and KeyLimits are shared; not to be changed.
+	Scopes       []Scope
+	KeyLimits    *KeyLimits // nil: none
+	KeyExpiresAt time.Time  // zero: never
+	KeyRevoked   bool
 	// StrictReads is the environment's.
 	StrictReads bool
 	// Status is empty where the environment has no such connection; nothing below
@@ -51,8 +50,14 @@ type HeadersRow struct {
 	ExpiresAt    time.Time
 	Renewable    bool
 	Answer       []byte // sealed; nil once revoked
-	// Integration is the key of the connection's, where KeyIntegrations are set.
+	// Integration is the key of the connection's, where there are KeyLimits.
 	Integration string
+}
+
+// KeyLimits are those of an API key; empty lists do not limit.
+type KeyLimits struct {
+	Integrations []string
+	Addresses    []netip.Prefix
 }
 
 // Lease is the right to refresh one connection, held by one process for a
