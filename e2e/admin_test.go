@@ -78,6 +78,7 @@ func TestAdminRevokes(t *testing.T) {
 		h.accepted("/api/v1/user", sandbox.AdaEmail)
 
 		p.press("Revoke…")
+		p.enter("Type the end user's id, ada-1815, to confirm", "ada-1815")
 		p.press("Revoke connection")
 		p.arrive("Ada Lovelace at TimeLog")
 		p.reads("Revoked")

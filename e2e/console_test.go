@@ -106,6 +106,7 @@ func TestConsole(t *testing.T) {
 			p.inspect("console-connection")
 			p.press("Revoke…")
 			p.arrive("Revoke this connection?")
+			p.enter("Type the end user's id, user-1815, to confirm", "user-1815")
 			p.press("Revoke connection")
 			p.arrive("Ada Lovelace at Toggl Track")
 			p.reads("Revoked")

@@ -157,7 +157,10 @@ func (r apiKeyRow) shown() string {
 type revokeKeyPage struct {
 	frame
 	apiKeyRow
+	Confirm web.Field
 }
+
+func confirmKey(k *vault.APIKey) web.Field { return typedName("key's name", k.Name) }
 
 // GET /admin/api-keys/{id}/revoke
 func (h *Handler) confirmRevokeAPIKey(c echo.Context, v visit) error {
@@ -173,7 +176,7 @@ func (h *Handler) confirmRevokeAPIKey(c echo.Context, v visit) error {
 	if row.State == keyRevoked {
 		return c.Redirect(http.StatusSeeOther, keyRevokedPath(id))
 	}
-	return httpd.Render(c, http.StatusOK, "admin/revoke-key", revokeKeyPage{v.frame(c, apiKeysPath), row})
+	return httpd.Render(c, http.StatusOK, "admin/revoke-key", revokeKeyPage{v.frame(c, apiKeysPath), row, confirmKey(&k)})
 }
 
 // POST /admin/api-keys/{id}/revoke
@@ -182,7 +185,20 @@ func (h *Handler) revokeAPIKey(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	if err := h.vault.RevokeAPIKey(c.Request().Context(), v.caller, id); err != nil {
+	ctx := c.Request().Context()
+	k, err := h.vault.APIKey(ctx, v.caller, id)
+	if err != nil {
+		return err
+	}
+	form, err := httpd.Form(c)
+	if err != nil {
+		return err
+	}
+	row := newAPIKeyRow(k, h.now())
+	if confirm := confirmKey(&k); row.State != keyRevoked && !confirmed(form, k.Name, &confirm) {
+		return httpd.Render(c, http.StatusUnprocessableEntity, "admin/revoke-key", revokeKeyPage{v.frame(c, apiKeysPath), row, confirm})
+	}
+	if err := h.vault.RevokeAPIKey(ctx, v.caller, id); err != nil {
 		return err
 	}
 	return c.Redirect(http.StatusSeeOther, keyRevokedPath(id))

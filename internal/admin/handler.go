@@ -117,7 +117,7 @@ func (h *Handler) Mount(e *echo.Echo) {
 	g.POST("/connections/:id/reconnect", h.signedIn(h.makeReconnectLink))
 	g.POST("/connections/:id/tags", h.signedIn(h.saveTags))
 	g.GET("/connections/:id/revoke", h.signedIn(h.confirmRevoke))
-	g.POST("/connections/:id/revoke", h.signedIn(h.revoke))
+	g.POST("/connections/:id/revoke", h.signedIn(h.needs(vault.ScopeConnectionsRevoke, h.revoke)))
 	h.mountBulk(g)
 	g.GET("/integrations", h.signedIn(h.listIntegrations))
 	h.mountIntegrations(g)

@@ -303,6 +303,12 @@ func TestAPIKeys(t *testing.T) {
 		if k, err := w.vault.APIKey(t.Context(), w.system(), victim.ID); err != nil || !k.RevokedAt.IsZero() {
 			t.Fatalf("the question alone revoked it: %v, %v", k.RevokedAt, err)
 		}
+		if a := b.post(path, url.Values{"token": {b.token(b.page(path))}, "confirm": {"second backend"}}); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "This is not “reports”.") {
+			t.Errorf("another name typed: %d", a.status)
+		}
+		if k, err := w.vault.APIKey(t.Context(), w.system(), victim.ID); err != nil || !k.RevokedAt.IsZero() {
+			t.Fatalf("another name revoked it: %v, %v", k.RevokedAt, err)
+		}
 		a := b.send(path)
 		if a.status != http.StatusSeeOther || a.location != "/admin/api-keys?revoked="+victim.ID {
 			t.Fatalf("revoke: %d to %q", a.status, a.location)

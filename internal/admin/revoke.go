@@ -20,33 +20,47 @@ type revokePage struct {
 	Service  string
 	Tellable bool
 	ByHand   string
+	Confirm  web.Field
 }
 
 // Back is the connection's own page.
 func (p revokePage) Back() string { return p.Href() }
 
-// GET /admin/connections/{id}/revoke
-func (h *Handler) confirmRevoke(c echo.Context, v visit) error {
+// revocable is the connection that the path names.
+func (h *Handler) revocable(c echo.Context, v *visit) (vault.Connection, error) {
 	id, err := pathID(c, "connection")
 	if err != nil {
-		return err
+		return vault.Connection{}, err
 	}
 	ctx := c.Request().Context()
 	httpd.RecordOf(ctx).SetConnection(id)
-	conn, err := h.vault.Connection(ctx, v.caller, id)
+	return h.vault.Connection(ctx, v.caller, id)
+}
+
+// GET /admin/connections/{id}/revoke
+func (h *Handler) confirmRevoke(c echo.Context, v visit) error {
+	conn, err := h.revocable(c, &v)
 	if err != nil {
 		return err
 	}
 	if conn.Status == vault.StatusRevoked {
-		return c.Redirect(http.StatusSeeOther, connectionPath(id))
+		return c.Redirect(http.StatusSeeOther, connectionPath(conn.ID))
 	}
-	d, err := h.disconnection(ctx, &conn)
+	return h.askRevoke(c, &v, http.StatusOK, conn, confirmEndUser(&conn))
+}
+
+func confirmEndUser(conn *vault.Connection) web.Field {
+	return typedName("end user's id", conn.EndUser.ID)
+}
+
+func (h *Handler) askRevoke(c echo.Context, v *visit, status int, conn vault.Connection, confirm web.Field) error {
+	d, err := h.disconnection(c.Request().Context(), &conn)
 	if err != nil {
 		return err
 	}
-	return httpd.Render(c, http.StatusOK, "admin/revoke", revokePage{
+	return httpd.Render(c, status, "admin/revoke", revokePage{
 		frame: v.frame(c, connectionsPath), connectionRow: connectionRow{conn},
-		Service: d.Provider, Tellable: d.Tellable, ByHand: d.ByHand,
+		Service: d.Provider, Tellable: d.Tellable, ByHand: d.ByHand, Confirm: confirm,
 	})
 }
 
@@ -55,14 +69,20 @@ func (h *Handler) confirmRevoke(c echo.Context, v visit) error {
 // The receipt is the connection's own page, which reads it from the trail: it
 // is there after a reload, for others, and for a second click.
 func (h *Handler) revoke(c echo.Context, v visit) error {
-	id, err := pathID(c, "connection")
+	conn, err := h.revocable(c, &v)
 	if err != nil {
 		return err
 	}
+	form, err := httpd.Form(c)
+	if err != nil {
+		return err
+	}
+	if confirm := confirmEndUser(&conn); conn.Status != vault.StatusRevoked && !confirmed(form, conn.EndUser.ID, &confirm) {
+		return h.askRevoke(c, &v, http.StatusUnprocessableEntity, conn, confirm)
+	}
 	ctx := c.Request().Context()
 	rec := httpd.RecordOf(ctx)
-	rec.SetConnection(id)
-	r, err := h.vault.Revoke(ctx, v.caller, id)
+	r, err := h.vault.Revoke(ctx, v.caller, conn.ID)
 	if err != nil && !fault.Is(err, fault.Revoked) {
 		return err
 	}
@@ -70,7 +90,7 @@ func (h *Handler) revoke(c echo.Context, v visit) error {
 	if err != nil {
 		rec.SetOutcome(fault.Revoked.Code())
 	}
-	return c.Redirect(http.StatusSeeOther, connectionPath(id))
+	return c.Redirect(http.StatusSeeOther, connectionPath(conn.ID))
 }
 
 // receipt says what a revocation did.

@@ -59,8 +59,14 @@ func TestRevoke(t *testing.T) {
 					t.Fatalf("the question alone did something: %v, %v", c.Status, err)
 				}
 
-				form := url.Values{"token": {b.token(b.page(path + "/revoke"))}}
+				form := url.Values{"token": {b.token(b.page(path + "/revoke"))}, "confirm": {"user-1816"}}
 				a := b.post(path+"/revoke", form)
+				w.wantOn(a.body, []string{"Type the end user", "user-1815", "This is not “user-1815”.", `value="user-1816"`, "What will happen"})
+				if c, err := w.vault.Connection(t.Context(), w.system(), conn.ID); a.status != http.StatusUnprocessableEntity || err != nil || c.Status != vault.StatusActive {
+					t.Fatalf("another id typed: %d, %v, %v", a.status, c.Status, err)
+				}
+				form.Set("confirm", " user-1815 ")
+				a = b.post(path+"/revoke", form)
 				if a.status != http.StatusSeeOther || a.location != path {
 					t.Fatalf("revoke: %d to %q", a.status, a.location)
 				}
@@ -109,7 +115,7 @@ func TestRevokeTwiceAtOnce(t *testing.T) {
 		conn := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
 		b := w.admin()
 		path := "/admin/connections/" + conn.ID
-		form := url.Values{"token": {b.token(b.page(path + "/revoke"))}}
+		form := url.Values{"token": {b.token(b.page(path + "/revoke"))}, "confirm": {ada.ID}}
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {

@@ -453,10 +453,16 @@ func (b *browser) token(page string) string {
 	return m[1]
 }
 
-// send posts the form of a page to the page's own address, as it stands.
+// send posts the form of a page to the page's own address, with what it wants to
+// be typed.
 func (b *browser) send(path string) answer {
 	b.t.Helper()
-	return b.post(path, url.Values{"token": {b.token(b.page(path))}})
+	page := b.page(path)
+	form := url.Values{"token": {b.token(page)}}
+	if asked := regexp.MustCompile(`Type the [^,<]*, ([^<]+), to confirm`).FindStringSubmatch(page); asked != nil {
+		form.Set("confirm", asked[1])
+	}
+	return b.post(path, form)
 }
 
 // cookie is what the browser holds for the admin pages, "" for nothing.
