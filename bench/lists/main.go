@@ -60,7 +60,7 @@ func measureOn(ctx context.Context, kind, postgres, dir string, rows, times int)
 	if err != nil {
 		return fmt.Errorf("seeding: %w", err)
 	}
-	fmt.Printf("%s, %d connections, filled in %s\n", kind, rows, time.Since(began).Round(time.Second))
+	fmt.Fprintf(os.Stdout, "%s, %d connections, filled in %s\n", kind, rows, time.Since(began).Round(time.Second))
 	s, err := store.Open(ctx, store.Config{URL: d.url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err

@@ -44,12 +44,13 @@ func (h *Handler) exportAudit(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	presented := bearerOf(c)
 	ctx := c.Request().Context()
 	return httpd.Lines(c, "", func(send func([]vault.EntryLine) error) error {
 		return h.vault.ExportAudit(ctx, caller, f, func(entries []vault.AuditEntry) error {
 			// Whoever reads slowly takes hours over it: a key that was revoked gets no
 			// further part.
-			now, err := h.vault.Authenticate(ctx, bearerOf(c))
+			now, err := h.vault.Authenticate(ctx, presented)
 			if err == nil {
 				err = h.vault.Allow(ctx, now, vault.ScopeAuditRead)
 			}
