@@ -76,7 +76,7 @@ func TestConsole(t *testing.T) {
 			p.press("Toggl Track")
 			p.arrive("Set up Toggl Track")
 			p.inspect("console-set-up")
-			p.touch("Other addresses")
+			p.touch("Addresses")
 			p.enter("API root", w.sandbox.Toggl().URL())
 			p.enter("Sign-in address", w.sandbox.Toggl().URL()+"/api/sessions")
 			p.press("Set up Toggl Track")
