@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -191,7 +192,7 @@ func TestAnOldSignInReplacesNoSecret(t *testing.T) {
 			AuthenticatedAt: b.clock().Add(-vault.FreshFor),
 		}
 		s, title := vault.NewSecret("second"), "Better"
-		if _, err := b.PatchIntegration(t.Context(), admin, "timelog", vault.IntegrationPatch{ClientSecret: &s}); err != vault.ErrSignInAgain { //nolint:errorlint // itself
+		if _, err := b.PatchIntegration(t.Context(), admin, "timelog", vault.IntegrationPatch{ClientSecret: &s}); !errors.Is(err, vault.ErrSignInAgain) {
 			t.Errorf("got %v", err)
 		}
 		_, err := b.PatchIntegration(t.Context(), admin, "timelog", vault.IntegrationPatch{Title: &title})

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestOwnersHandOutAnyScope(t *testing.T) {
 		_, _, rotate := b.RotateAPIKey(t.Context(), late, k.ID, vault.KeyRotation{})
 		_, change := b.ChangeAPIKey(t.Context(), late, k.ID, vault.APIKeyPatch{})
 		for _, err := range []error{create, rotate, change} {
-			if err != vault.ErrSignInAgain { //nolint:errorlint // itself
+			if !errors.Is(err, vault.ErrSignInAgain) {
 				t.Errorf("an old sign-in: %v", err)
 			}
 		}
