@@ -146,8 +146,6 @@ func reasonSentence(word string) string {
 // failures are many, and the same as in the API and in the log.
 func reasonWords(e *vault.AuditEntry) string {
 	switch {
-	case e.Action == vault.ActionRefused && e.Reason == vault.ReasonAddress:
-		return "a good key, from an address that it is not for"
 	case e.Action == vault.ActionRefused:
 		return refusedWords(e.Reason)
 	case e.Action == vault.ActionProviderTold:

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -123,7 +122,7 @@ func (v *Vault) CheckAPIKey(caller Caller, n NewAPIKey, there bool) error {
 }
 
 func (v *Vault) checkNewAPIKey(ctx context.Context, caller Caller, n NewAPIKey) error {
-	missing, err := missingIntegrations(ctx, v.store, caller, n.Integrations, nil)
+	missing, err := v.missingIntegrations(ctx, v.store, caller, n.Integrations, nil)
 	if err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func (v *Vault) checkNewAPIKey(ctx context.Context, caller Caller, n NewAPIKey) 
 // checkChangedAPIKey is checkNewAPIKey for a key that is there: what it was
 // limited to before may be gone, and its end may be past.
 func (v *Vault) checkChangedAPIKey(ctx context.Context, r Reader, caller Caller, before, n NewAPIKey) error {
-	missing, err := missingIntegrations(ctx, r, caller, n.Integrations, before.Integrations)
+	missing, err := v.missingIntegrations(ctx, r, caller, n.Integrations, before.Integrations)
 	if err != nil {
 		return err
 	}
@@ -146,7 +145,7 @@ func (v *Vault) checkChangedAPIKey(ctx context.Context, r Reader, caller Caller,
 
 // missingIntegrations are the keys of those that are not there; known ones are
 // not looked up.
-func missingIntegrations(ctx context.Context, r Reader, caller Caller, keys, known []string) ([]string, error) {
+func (v *Vault) missingIntegrations(ctx context.Context, r Reader, caller Caller, keys, known []string) ([]string, error) {
 	var none []string
 	if len(keys) > maxKeyIntegrations {
 		return nil, nil // which is wrong with it
@@ -155,8 +154,8 @@ func missingIntegrations(ctx context.Context, r Reader, caller Caller, keys, kno
 		if slices.Contains(known, key) {
 			continue
 		}
-		switch _, err := r.IntegrationByKey(ctx, caller.EnvironmentID, key); {
-		case errors.Is(err, ErrNotFound):
+		switch _, err := v.integration(ctx, r, caller, key); {
+		case fault.Is(err, fault.NotFound):
 			none = append(none, key)
 		case err != nil:
 			return nil, fmt.Errorf("reading integration: %w", err)

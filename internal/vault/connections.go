@@ -95,9 +95,9 @@ func (v *Vault) CreateReconnect(ctx context.Context, caller Caller, id string) (
 	if err := v.allow(ctx, caller, ScopeConnectWrite, id); err != nil {
 		return Connection{}, ConnectSession{}, Secret{}, err
 	}
-	row, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	row, err := v.connection(ctx, v.store, caller, id)
 	if err != nil {
-		return Connection{}, ConnectSession{}, Secret{}, missing(err, "connection")
+		return Connection{}, ConnectSession{}, Secret{}, err
 	}
 	s, token, err := v.CreateSession(ctx, caller, NewSession{EndUser: row.EndUser, ConnectionID: id})
 	return row.Connection, s, token, err

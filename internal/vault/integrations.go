@@ -167,7 +167,7 @@ func (v *Vault) Integration(ctx context.Context, caller Caller, key string) (Int
 	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
 		return Integration{}, err
 	}
-	row, err := v.integration(ctx, caller, key)
+	row, err := v.integration(ctx, v.store, caller, key)
 	if err != nil {
 		return Integration{}, err
 	}
@@ -179,12 +179,9 @@ func (v *Vault) IntegrationByID(ctx context.Context, caller Caller, id string) (
 	if err := v.allow(ctx, caller, ScopeIntegrationsRead, ""); err != nil {
 		return Integration{}, err
 	}
-	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
+	row, err := v.integrationByID(ctx, caller, id)
 	if err != nil {
-		return Integration{}, missing(err, "integration")
-	}
-	if !caller.Reaches(row.Key) {
-		return Integration{}, fault.New(fault.NotFound, noIntegration)
+		return Integration{}, err
 	}
 	return row.Integration, nil
 }
@@ -204,7 +201,7 @@ func (v *Vault) DeleteIntegration(ctx context.Context, caller Caller, key string
 	if err := v.allowFresh(ctx, caller, ScopeIntegrationsWrite); err != nil {
 		return err
 	}
-	row, err := v.integration(ctx, caller, key)
+	row, err := v.integration(ctx, v.store, caller, key)
 	if err != nil {
 		return err
 	}
@@ -247,12 +244,9 @@ func (v *Vault) revokeAll(ctx context.Context, caller Caller, integrationID stri
 // client secret. What comes back is for a call to the provider, never for an
 // answer; whoever leads up to that call has been allowed by then.
 func (v *Vault) OpenIntegration(ctx context.Context, caller Caller, id string) (Integration, error) {
-	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
+	row, err := v.integrationByID(ctx, caller, id)
 	if err != nil {
-		return Integration{}, missing(err, "integration")
-	}
-	if !caller.Reaches(row.Key) {
-		return Integration{}, fault.New(fault.NotFound, noIntegration)
+		return Integration{}, err
 	}
 	return v.openSecret(ctx, row)
 }

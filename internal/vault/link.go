@@ -288,7 +288,7 @@ func (v *Vault) PrepareImport(ctx context.Context, caller Caller, key string, n 
 		return Integration{}, err
 	}
 	fields := n.faults()
-	row, err := v.integration(ctx, caller, key)
+	row, err := v.integration(ctx, v.store, caller, key)
 	if fault.Is(err, fault.NotFound) {
 		fields = append(fields, fault.Field{Pointer: "/integration", Detail: noIntegration})
 	} else if err != nil {

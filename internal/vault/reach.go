@@ -50,13 +50,25 @@ func reached(caller Caller, row *ConnectionRow, err error) (*ConnectionRow, erro
 }
 
 // integration reads an integration that the caller reaches, by its key.
-func (v *Vault) integration(ctx context.Context, caller Caller, key string) (*IntegrationRow, error) {
+func (v *Vault) integration(ctx context.Context, r Reader, caller Caller, key string) (*IntegrationRow, error) {
 	if !caller.Reaches(key) {
 		return nil, fault.New(fault.NotFound, noIntegration)
 	}
-	row, err := v.store.IntegrationByKey(ctx, caller.EnvironmentID, key)
+	row, err := r.IntegrationByKey(ctx, caller.EnvironmentID, key)
 	if err != nil {
 		return nil, missing(err, "integration")
+	}
+	return row, nil
+}
+
+// integrationByID is integration by id.
+func (v *Vault) integrationByID(ctx context.Context, caller Caller, id string) (*IntegrationRow, error) {
+	row, err := v.store.Integration(ctx, caller.EnvironmentID, id)
+	switch {
+	case err != nil:
+		return nil, missing(err, "integration")
+	case !caller.Reaches(row.Key):
+		return nil, fault.New(fault.NotFound, noIntegration)
 	}
 	return row, nil
 }

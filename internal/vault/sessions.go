@@ -118,7 +118,7 @@ func (v *Vault) offeredTo(ctx context.Context, caller Caller, s *ConnectSession)
 				continue
 			}
 			seen[key] = true
-			if _, err := v.integration(ctx, caller, key); fault.Is(err, fault.NotFound) {
+			if _, err := v.integration(ctx, v.store, caller, key); fault.Is(err, fault.NotFound) {
 				fields = append(fields, fault.Field{Pointer: pointer, Detail: noIntegration})
 			} else if err != nil {
 				return nil, fmt.Errorf("reading integration: %w", err)

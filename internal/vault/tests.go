@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,12 +52,9 @@ func (v *Vault) BeginTest(ctx context.Context, caller Caller, integrationID, ret
 	if err := v.allow(ctx, caller, ScopeConnectWrite, ""); err != nil {
 		return ConnectSession{}, Secret{}, err
 	}
-	in, err := v.store.Integration(ctx, caller.EnvironmentID, integrationID)
+	in, err := v.integrationByID(ctx, caller, integrationID)
 	if err != nil {
-		return ConnectSession{}, Secret{}, missing(err, "integration")
-	}
-	if !caller.Reaches(in.Key) {
-		return ConnectSession{}, Secret{}, fault.New(fault.NotFound, noIntegration)
+		return ConnectSession{}, Secret{}, err
 	}
 	s := ConnectSession{
 		ID:            newID("cs"),
@@ -117,11 +113,11 @@ func (v *Vault) Test(ctx context.Context, caller Caller, sessionID string) (Inte
 		return t, nil
 	}
 	id := t.Entries[i].ConnectionID
-	c, err := v.store.Connection(ctx, caller.EnvironmentID, id)
+	c, err := v.connection(ctx, v.store, caller, id)
 	switch {
 	case err == nil:
 		t.Connection = &c.Connection
-	case !errors.Is(err, ErrNotFound):
+	case !fault.Is(err, fault.NotFound):
 		return IntegrationTest{}, fmt.Errorf("reading the connection of a test: %w", err)
 	}
 	entries, err := v.testTrail(ctx, caller, AuditFilter{ConnectionID: id})
@@ -154,14 +150,11 @@ func (v *Vault) testTrail(ctx context.Context, caller Caller, f AuditFilter) ([]
 }
 
 func (v *Vault) testSession(ctx context.Context, caller Caller, id string) (*SessionRow, error) {
-	row, err := v.store.Session(ctx, caller.EnvironmentID, id)
-	if err != nil {
-		return nil, missing(err, "test")
-	}
-	if row.Kind != SessionTest {
+	row, err := v.session(ctx, v.store, caller, id)
+	if fault.Is(err, fault.NotFound) || err == nil && row.Kind != SessionTest {
 		return nil, fault.New(fault.NotFound, "There is no such test.")
 	}
-	return row, nil
+	return row, err
 }
 
 // TestRenewal tries to renew the credential of a test. It answers what is the
@@ -190,9 +183,9 @@ func (v *Vault) FinishTest(ctx context.Context, caller Caller, sessionID string,
 	if session.ConnectionID == "" {
 		return v.abandonTest(ctx, caller, session.ID)
 	}
-	before, err := v.store.Connection(ctx, caller.EnvironmentID, session.ConnectionID)
+	before, err := v.connection(ctx, v.store, caller, session.ConnectionID)
 	if err != nil {
-		return missing(err, "connection")
+		return err
 	}
 	in, err := v.OpenIntegration(ctx, caller, before.IntegrationID)
 	if err != nil {
