@@ -30,6 +30,9 @@ func TestStatementsUseIndexes(t *testing.T) {
 		// What a list is narrowed by is in the index that it goes along.
 		narrowed := map[string][]string{
 			"audit":                      {"id"},
+			"chain ends":                 {"writer", "seq"},
+			"last of a chain":            {"writer"},
+			"chain":                      {"writer", "seq"},
 			"audit of a connection":      {"connection_id", "id"},
 			"connections, by status":     {"environment_id", "status"},
 			"connections, by end":        {"integration_id"},
@@ -193,6 +196,9 @@ func TestStatementsUseIndexes(t *testing.T) {
 			},
 			"trail":                   func() error { return store.TrailIn(ctx, tx) },
 			"checkpoint":              func() error { _, err := shown.LastDropped(ctx, "wri"); return err },
+			"chain ends":              func() error { _, err := shown.ChainEnds(ctx, "wri", 10); return err },
+			"last of a chain":         func() error { _, err := shown.LastStated(ctx, "wri"); return err },
+			"chain":                   func() error { _, err := shown.ChainEntries(ctx, "wri", 3, 10); return err },
 			"old entries":             func() error { _, err := shown.AuditBefore(ctx, "aud", 10); return err },
 			"dropping":                func() error { return store.DropIn(ctx, tx, "aud") },
 			"audit of an actor":       func() error { _, err := shown.Audit(ctx, env, vault.AuditFilter{ActorID: "a", Page: page}); return err },

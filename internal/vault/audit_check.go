@@ -12,14 +12,8 @@ import (
 // wrong. It keeps what it has to know of each chain in memory, and no entries. An
 // error is that the trail could not be read.
 func VerifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)) (TrailSummary, error) {
-	c := &trailCheck{
-		keys: keys, noted: noted, chains: map[string]*chainCheck{},
-		numbers: map[int64]signed{}, wanted: map[int64]*Checkpoint{},
-	}
-	c.found = func(f Finding) {
-		c.sum.Findings++
-		found(f)
-	}
+	c := newTrailCheck(keys, found)
+	c.noted = noted
 	for item, err := range trail {
 		switch {
 		case err != nil:
@@ -32,6 +26,15 @@ func VerifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)
 	}
 	c.end()
 	return c.sum, nil
+}
+
+func newTrailCheck(keys TrailKeys, found func(Finding)) *trailCheck {
+	c := &trailCheck{keys: keys, chains: map[string]*chainCheck{}, numbers: map[int64]signed{}, wanted: map[int64]*Checkpoint{}}
+	c.found = func(f Finding) {
+		c.sum.Findings++
+		found(f)
+	}
+	return c
 }
 
 // trailCheck is a trail up to some place.
@@ -85,6 +88,15 @@ func (c *trailCheck) chain(writer string) *chainCheck {
 		c.order = append(c.order, chain)
 	}
 	return chain
+}
+
+// goOn is a chain from the entry on that a checkpoint is about.
+func (h *chainCheck) goOn(p *Checkpoint) {
+	h.ChainHead, h.computed = ChainHead{Writer: p.Writer, Seq: p.Seq, EntryID: p.EntryID, Hash: p.Hash}, p.Hash
+	h.stated = max(h.stated, p.Seq)
+	if p.Kind == CheckpointClosed {
+		h.closed = p.Seq
+	}
 }
 
 func (c *trailCheck) at(e *AuditEntry, format string, args ...any) {
@@ -266,8 +278,7 @@ func (c *trailCheck) dropped(h *chainCheck, p *Checkpoint) {
 		c.at(h.first, "all up to number %d of its chain were dropped, says checkpoint %d, and yet it is there", p.Seq, p.Number)
 	}
 	c.sum.Dropped += p.Count
-	h.ChainHead, h.computed = ChainHead{Writer: h.Writer, Seq: p.Seq, EntryID: p.EntryID, Hash: p.Hash}, p.Hash
-	h.stated = max(h.stated, p.Seq)
+	h.goOn(p)
 	if h.missed != nil && h.missed.Seq <= p.Seq {
 		h.missed = nil
 	}

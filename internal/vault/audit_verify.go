@@ -54,11 +54,16 @@ func (k *Keyset) TrailKeys() (TrailKeys, error) {
 	if err != nil {
 		return TrailKeys{}, err
 	}
-	t := TrailKeys{public: map[string]ed25519.PublicKey{}, proofs: keys.proofs}
-	for _, key := range keys.signers {
+	return keys.known(), nil
+}
+
+// known are the keys to verify with.
+func (k *trailKeys) known() TrailKeys {
+	t := TrailKeys{public: map[string]ed25519.PublicKey{}, proofs: k.proofs}
+	for _, key := range k.signers {
 		t.add(key.Public().(ed25519.PublicKey))
 	}
-	return t, nil
+	return t
 }
 
 func (t *TrailKeys) add(key ed25519.PublicKey) { t.public[keyFingerprint(key)] = key }

@@ -82,6 +82,25 @@ func (w *trailOf) exec(t *testing.T, query string, args ...any) {
 	}
 }
 
+// save keeps the trail as it is, for restore to put back.
+func (w *trailOf) save(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"audit_entries", "audit_checkpoints"} {
+		_, err := w.raw.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE good_%s AS SELECT * FROM %s", table, table))
+		must(t, err)
+	}
+}
+
+func (w *trailOf) restore(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"audit_entries", "audit_checkpoints"} {
+		for _, statement := range []string{"DELETE FROM %[1]s", "INSERT INTO %[1]s SELECT * FROM good_%[1]s", "DROP TABLE good_%[1]s"} {
+			_, err := w.raw.ExecContext(t.Context(), fmt.Sprintf(statement, table))
+			must(t, err)
+		}
+	}
+}
+
 func TestVerifyGoodTrail(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		w := newTrailOf(t, b)
@@ -99,11 +118,6 @@ func TestVerifyGoodTrail(t *testing.T) {
 func TestVerifyFindsTampering(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		w := newTrailOf(t, b)
-		save := []string{"audit_entries", "audit_checkpoints"}
-		for _, table := range save {
-			_, err := w.raw.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE good_%s AS SELECT * FROM %s", table, table))
-			must(t, err)
-		}
 		middle, last := w.ids[len(w.ids)/2], w.ids[len(w.ids)-1]
 		next := w.ids[len(w.ids)/2+1]
 		on := func(id, query string, args ...any) func() {
@@ -170,6 +184,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 				w.exec(t, "DELETE FROM audit_entries")
 			}, "checkpoint 5", "it was noted and is not there"},
 		} {
+			w.save(t)
 			c.tamper()
 			_, findings := w.verify(t, &w.anchor)
 			if !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, c.at) && strings.Contains(f, c.says) }) {
@@ -178,11 +193,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			if c.says == changed && len(findings) != 1 {
 				t.Errorf("%s is one change, and %d are found:\n%s", what, len(findings), strings.Join(findings, "\n"))
 			}
-			for _, table := range save {
-				_, err := w.raw.ExecContext(t.Context(), "DELETE FROM "+table)
-				must(t, err)
-				w.exec(t, fmt.Sprintf("INSERT INTO %s SELECT * FROM good_%s", table, table))
-			}
+			w.restore(t)
 		}
 		if _, findings := w.verify(t, &w.anchor); len(findings) > 0 {
 			t.Errorf("put back: %v", findings)
@@ -208,12 +219,18 @@ func (w *trailOf) copy(t *testing.T, from, id string) {
 // forge is what somebody can do who has the database and no key.
 func (w *trailOf) forge(t *testing.T, like, writer string, seq int64, prev vault.Digest) {
 	t.Helper()
+	w.forgeAs(t, "aud_zzz", like, writer, seq, prev)
+}
+
+func (w *trailOf) forgeAs(t *testing.T, id, like, writer string, seq int64, prev vault.Digest) vault.Digest {
+	t.Helper()
 	e := w.find(t, like)
-	e.ID, e.Writer, e.Seq, e.Reason = "aud_zzz", writer, seq, "forged"
+	e.ID, e.Writer, e.Seq, e.Reason = id, writer, seq, "forged"
 	hash := vault.DigestOf(&e, prev)
 	w.exec(t, "INSERT INTO audit_entries (id, "+columns+`, writer, seq, hash, proof) SELECT $1, environment_id, at, actor_kind, actor_id, action, allowed,
 		connection_id, integration_id, session_id, 'forged', generation, count, $2, $3, $4, $5 FROM audit_entries WHERE id = $6`,
 		e.ID, writer, seq, hash[:], make([]byte, vault.ProofSize), like)
+	return hash
 }
 
 // rechain changes an entry and makes all that come after it in its chain follow.

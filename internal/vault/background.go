@@ -29,7 +29,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	loops.Go(func() { v.flushes(ctx) })
 	loops.Go(func() { v.every(ctx, numberEvery, v.numberEvents) })
 	loops.Go(func() { v.every(ctx, tidyEvery, v.clean) })
-	loops.Go(func() { v.every(ctx, noteEvery, v.checkpoint) })
+	loops.Go(func() { v.every(ctx, noteEvery, v.note) })
 	loops.Go(func() { v.every(ctx, dropEvery, v.dropAudit) })
 	loops.Go(func() { v.tells(ctx) })
 	loops.Go(func() { v.bulks(ctx) })

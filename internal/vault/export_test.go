@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// Checkpoint does what the background does each minute.
+// OverdueAfter is when others look after an entry that nobody signed for.
+const OverdueAfter = overdueAfter
+
+// Checkpoint signs how far the chains of this process have come.
 func (v *Vault) Checkpoint(ctx context.Context) error { return v.checkpoint(ctx) }
+
+// Note does what the background does each minute.
+func (v *Vault) Note(ctx context.Context) error { return v.note(ctx) }
 
 // Head is the end of the only chain of this process.
 func (v *Vault) Head() ChainHead { return v.store.AuditHeads()[0] }

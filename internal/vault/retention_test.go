@@ -100,22 +100,13 @@ func TestRetentionOfAPart(t *testing.T) {
 				w.exec(t, "UPDATE audit_checkpoints SET seq = seq - 1 WHERE kind = 'dropped' AND writer = $1", w.writer)
 			}, "checkpoint", "its signature is wrong"},
 		} {
-			for _, table := range []string{"audit_entries", "audit_checkpoints"} {
-				_, err := w.raw.ExecContext(t.Context(), "CREATE TABLE good_"+table+" AS SELECT * FROM "+table)
-				must(t, err)
-			}
+			w.save(t)
 			c.tamper()
 			_, findings := w.verify(t, nil)
 			if got := strings.Join(findings, "\n"); !strings.Contains(got, c.at) || !strings.Contains(got, c.says) {
 				t.Errorf("%s: nothing at %s says %q:\n%s", what, c.at, c.says, got)
 			}
-			for _, table := range []string{"audit_entries", "audit_checkpoints"} {
-				_, err := w.raw.ExecContext(t.Context(), "DELETE FROM "+table)
-				must(t, err)
-				w.exec(t, "INSERT INTO "+table+" SELECT * FROM good_"+table)
-				_, err = w.raw.ExecContext(t.Context(), "DROP TABLE good_"+table)
-				must(t, err)
-			}
+			w.restore(t)
 		}
 	})
 }

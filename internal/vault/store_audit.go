@@ -33,6 +33,15 @@ type auditStore interface {
 	// InsertCheckpoint writes one, or answers [ErrDuplicate] where its number is
 	// taken.
 	InsertCheckpoint(ctx context.Context, c Checkpoint) error
+	// ChainEnds lists up to limit chains that have entries, from the one that began
+	// last on, or after the given one in that order.
+	ChainEnds(ctx context.Context, before string, limit int) ([]ChainEnd, error)
+	// LastStated is the checkpoint that stands for most entries of a chain, nil
+	// where none stands for any.
+	LastStated(ctx context.Context, writer string) (*Checkpoint, error)
+	// ChainEntries lists up to limit entries of a chain by number, from after the
+	// given one on.
+	ChainEntries(ctx context.Context, writer string, after int64, limit int) ([]AuditEntry, error)
 	// LastDropped is the last checkpoint that says what of a chain was dropped, nil
 	// where nothing was.
 	LastDropped(ctx context.Context, writer string) (*Checkpoint, error)

@@ -52,6 +52,7 @@ type Vault struct {
 	strangers          *strangers
 	trail              func() (*trailKeys, error)
 	noted              lastNoted
+	ends               ends
 	retention          time.Duration
 	overviews          *overviews
 	// bulkUp and outboxUp have something in them where there is work.

@@ -456,6 +456,7 @@ CREATE INDEX audit_entries_by_actor      ON audit_entries (environment_id, actor
 CREATE INDEX audit_entries_by_action     ON audit_entries (environment_id, action, id);
 CREATE INDEX audit_entries_by_integration ON audit_entries (environment_id, integration_id, id) WHERE integration_id IS NOT NULL;
 CREATE INDEX audit_entries_refused       ON audit_entries (environment_id, id) WHERE allowed = FALSE;
+CREATE INDEX audit_entries_chain         ON audit_entries (writer, seq);
 
 -- Signed from time to time: up to here the chain of this writer has come, there it
 -- ended, or this much of its beginning was dropped. They are a chain themselves.
@@ -478,6 +479,7 @@ CREATE TABLE audit_checkpoints (
 ) STRICT;
 CREATE INDEX audit_checkpoints_by_entry  ON audit_checkpoints (entry_id, number);
 CREATE INDEX audit_checkpoints_by_writer ON audit_checkpoints (writer, kind, number);
+CREATE INDEX audit_checkpoints_by_place  ON audit_checkpoints (writer, seq, number);
 
 -- What happened to connections, for whoever follows. A position is given once
 -- the event is committed, in one order for all, so that nobody who reads up to
