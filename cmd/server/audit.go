@@ -124,6 +124,9 @@ func (v trailCheck) verify(trail vault.Trail) error {
 	fmt.Fprintf(v.stdout, "%d entries in %d chains, %d of them without an end; %d entries dropped, being past their retention\n",
 		sum.Entries, sum.Chains, sum.Open, sum.Dropped)
 	fmt.Fprintf(v.stdout, "%d entries come after the last checkpoint of their chain: the last of them would not be missed\n", sum.Tail)
+	if sum.Pruned > 0 {
+		fmt.Fprintf(v.stdout, "checkpoints up to %d dropped, being past their retention\n", sum.Pruned)
+	}
 	if sum.Newest.Number > 0 {
 		fmt.Fprintf(v.stdout, "%d checkpoints; note the newest elsewhere, for -anchor: %s\n", sum.Checkpoints, sum.Newest)
 	}

@@ -66,6 +66,37 @@ func (t tx) dropEntries(ctx context.Context, upTo string) (int64, error) {
 	return t.exec(ctx, "dropping audit entries", `DELETE FROM audit_entries WHERE id <= $1`, upTo)
 }
 
+// LastPruned is the last checkpoint that says what checkpoints were dropped.
+func (s *Store) LastPruned(ctx context.Context) (*vault.Checkpoint, error) {
+	return oneIf(ctx, s.conn, "reading what audit checkpoints were dropped", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = '' AND kind = 'pruned' ORDER BY number DESC LIMIT 1`)
+}
+
+// CheckpointsAfter lists checkpoints by number.
+func (s *Store) CheckpointsAfter(ctx context.Context, number int64, limit int) ([]vault.Checkpoint, error) {
+	return many(ctx, s.conn, "listing audit checkpoints", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2`, number, limit)
+}
+
+// DropCheckpoints deletes the checkpoints up to a number, and writes the one that
+// says so.
+func (s *Store) DropCheckpoints(ctx context.Context, upTo int64, count int, statement vault.Checkpoint) error {
+	return s.update(ctx, func(t tx) error {
+		if err := insertCheckpoint(ctx, t.conn, statement); err != nil {
+			return err
+		}
+		n, err := t.dropCheckpoints(ctx, upTo)
+		if err == nil && n != int64(count) {
+			err = fmt.Errorf("dropping audit checkpoints: %d of them where there were %d", n, count)
+		}
+		return err
+	})
+}
+
+func (t tx) dropCheckpoints(ctx context.Context, upTo int64) (int64, error) {
+	return t.exec(ctx, "dropping audit checkpoints", `DELETE FROM audit_checkpoints WHERE number <= $1`, upTo)
+}
+
 // ReadTrail runs fn in one transaction that sees the database as it is when it
 // begins. While it runs SQLite cannot shorten its log, nor Postgres clean up.
 func (s *Store) ReadTrail(ctx context.Context, fn func(vault.TrailReader) error) error {

@@ -40,6 +40,12 @@ func DropIn(ctx context.Context, t vault.Tx, upTo string) error {
 	return err
 }
 
+// PruneIn deletes what [Store.DropCheckpoints] does.
+func PruneIn(ctx context.Context, t vault.Tx, upTo int64) error {
+	_, err := t.(tx).dropCheckpoints(ctx, upTo)
+	return err
+}
+
 // NumberIn numbers events in a transaction of [Store.Explained].
 func NumberIn(ctx context.Context, t vault.Tx, limit int) error {
 	_, err := t.(tx).numberEvents(ctx, limit)

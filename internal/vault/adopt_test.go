@@ -99,6 +99,8 @@ func TestBrokenEndsAreNotAdopted(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		w := newTrailOf(t, b)
 		head := b.killed(t, 2, 4)
+		b.write(t, b.Vault, 1)
+		must(t, b.Checkpoint(t.Context()))
 		b.pass(vault.OverdueAfter + time.Second)
 		at := func(seq int64) (id string) {
 			must(t, w.raw.QueryRowContext(t.Context(), "SELECT id FROM audit_entries WHERE writer = $1 AND seq = $2", head.Writer, seq).Scan(&id))

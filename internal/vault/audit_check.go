@@ -56,6 +56,10 @@ type trailCheck struct {
 	// and with one of a key that is not known.
 	trusted, unknown int64
 	anchored         bool
+	// pruned says best which checkpoints are gone, and lowest is the first of those
+	// that are there.
+	pruned, lowest *Checkpoint
+	first          *AuditEntry
 }
 
 type signed struct {
@@ -115,7 +119,9 @@ func (h *chainCheck) follows(e AuditEntry, seq int64) bool {
 }
 
 func (c *trailCheck) entry(e AuditEntry) {
-	c.sum.Entries++
+	if c.sum.Entries++; c.first == nil {
+		c.first = &e
+	}
 	h := c.chain(e.Writer)
 	if h.entries++; h.entries == 1 {
 		h.first = &e
@@ -189,6 +195,9 @@ func (c *trailCheck) proof(h *chainCheck, e *AuditEntry) {
 
 func (c *trailCheck) checkpoint(p *Checkpoint) {
 	c.sum.Checkpoints++
+	if c.lowest == nil || p.Number < c.lowest.Number {
+		c.lowest = p
+	}
 	good := c.signature(p)
 	c.link(p, !good)
 	if c.noted != nil && c.noted.Number == p.Number {
@@ -198,6 +207,10 @@ func (c *trailCheck) checkpoint(p *Checkpoint) {
 		}
 	}
 	if !good {
+		return
+	}
+	if p.Kind == CheckpointPruned {
+		c.prune(p)
 		return
 	}
 	h := c.chain(p.Writer)
@@ -273,6 +286,18 @@ func (c *trailCheck) linked(p *Checkpoint, prev signed) {
 	}
 }
 
+// prune takes in what a checkpoint says of those that are gone. It comes after the
+// entries that it says are gone too.
+func (c *trailCheck) prune(p *Checkpoint) {
+	if c.pruned != nil && c.pruned.Number > p.Number {
+		return
+	}
+	c.pruned = p
+	if e := c.first; e != nil && e.ID < p.EntryID {
+		c.at(e, "all entries before that time were dropped, says checkpoint %d, and yet it is there", p.Number)
+	}
+}
+
 func (c *trailCheck) dropped(h *chainCheck, p *Checkpoint) {
 	if h.entries > 0 {
 		c.at(h.first, "all up to number %d of its chain were dropped, says checkpoint %d, and yet it is there", p.Seq, p.Number)
@@ -299,19 +324,52 @@ func (c *trailCheck) end() {
 		c.sum.Tail += max(0, h.Seq-h.stated)
 	}
 	c.sum.Chains = len(c.order)
+	c.begin()
 	c.endOfCheckpoints()
 	if c.noted != nil && !c.anchored {
 		c.found(Finding{What: "it was noted and is not there: the end of the trail was cut off", Checkpoint: c.noted.Number})
 	}
 }
 
+// begin compares the first checkpoint that is to be there with what was dropped
+// before it.
+func (c *trailCheck) begin() {
+	p := c.pruned
+	if p == nil {
+		return
+	}
+	c.sum.Pruned = p.Seq
+	c.sum.Dropped += p.Count
+	if next := c.wanted[p.Seq]; next != nil {
+		c.linked(next, signed{Digest: p.Hash})
+		delete(c.wanted, p.Seq)
+	}
+	if c.lowest.Number <= p.Seq {
+		c.of(c.lowest, "it was dropped, says checkpoint %d, and yet it is there", p.Number)
+	}
+	if c.noted == nil || c.noted.Number > p.Seq || c.anchored {
+		return
+	}
+	c.anchored = true
+	switch {
+	case c.noted.Number < p.Seq:
+		c.found(Finding{
+			What:       fmt.Sprintf("it was noted and was dropped since, being past its retention, says checkpoint %d: whether the trail had it nobody can tell any more; note a newer one", p.Number),
+			Checkpoint: c.noted.Number,
+		})
+	case c.noted.Hash != p.Hash:
+		c.found(Finding{What: fmt.Sprintf("it was dropped, says checkpoint %d, and was another one than was noted", p.Number), Checkpoint: c.noted.Number})
+	}
+}
+
 func (c *trailCheck) endOfCheckpoints() {
 	lasts := slices.Sorted(maps.Keys(c.numbers)) // of each unbroken run, the highest last
 	gaps := slices.SortedFunc(maps.Values(c.wanted), func(a, b *Checkpoint) int { return cmp.Compare(a.Number, b.Number) })
-	from := int64(1)
+	from := c.sum.Pruned + 1
+	gaps = slices.DeleteFunc(gaps, func(next *Checkpoint) bool { return next.Number <= from })
 	for _, next := range gaps {
 		for len(lasts) > 0 && lasts[0] < next.Number {
-			from = lasts[0] + 1
+			from = max(from, lasts[0]+1)
 			lasts = lasts[1:]
 		}
 		what := fmt.Sprintf("checkpoints %d to %d are missing before it", from, next.Number-1)

@@ -134,6 +134,8 @@ type TrailSummary struct {
 	Tail int64
 	// Newest is the last checkpoint, the zero Anchor where there is none.
 	Newest Anchor
+	// Pruned is the number up to which checkpoints are past their retention and gone.
+	Pruned int64
 	// Findings is how many things are wrong.
 	Findings int
 }

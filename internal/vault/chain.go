@@ -96,6 +96,11 @@ type ChainHead struct {
 	Hash    Digest // all zero before the first
 }
 
+// chainRest is how long a chain may rest and be gone on with. After that another
+// begins, so that a chain whose entries are all past their retention, which is a
+// day at least, is over: what is known of it may go as well.
+const chainRest = 12 * time.Hour
+
 // NewChain begins a chain, with a name of its own. The proofs of a nil prover
 // are zero.
 func NewChain(prove Prover) Chain {
@@ -103,9 +108,13 @@ func NewChain(prove Prover) Chain {
 }
 
 // Link gives entries that are about to be committed their ids and their places
-// at the end of the chain. It answers the chain that has them. Ids of a chain rise
+// at the end of the chain, or in another one where this has rested for half a day. It
+// answers the chain that has them. Ids of a chain rise
 // as its entries do, whatever the clock does; now is when.
 func (c Chain) Link(entries []AuditEntry, now time.Time) (Chain, error) {
+	if c.Seq > 0 && momentOf(now) > c.moment+momentOf(time.UnixMilli(chainRest.Milliseconds())) {
+		c = NewChain(c.prove)
+	}
 	for i := range entries {
 		e := &entries[i]
 		c.moment = max(momentOf(now), c.moment+1)

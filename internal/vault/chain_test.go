@@ -76,6 +76,26 @@ func TestIDsOfAChain(t *testing.T) {
 	}
 }
 
+// A chain that has rested for long is not gone on with.
+func TestChainThatRested(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	chain, err := NewChain(nil).Link(make([]AuditEntry, 2), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := chain.Writer
+	for _, step := range []struct {
+		rest time.Duration
+		seq  int64
+	}{{chainRest - time.Minute, 3}, {chainRest, 4}, {chainRest + time.Second, 1}, {time.Hour, 2}} {
+		now = now.Add(step.rest)
+		if chain, err = chain.Link(make([]AuditEntry, 1), now); err != nil || chain.Seq != step.seq || (chain.Writer == first) != (step.seq > 2) {
+			t.Errorf("after %v: %+v, %v", step.rest, chain.ChainHead, err)
+		}
+	}
+}
+
 // What is in an entry is a word or an id.
 func TestWords(t *testing.T) {
 	t.Parallel()

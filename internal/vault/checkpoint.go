@@ -24,6 +24,10 @@ const (
 	// CheckpointDropped: its entries up to this one were dropped, being past their
 	// retention.
 	CheckpointDropped CheckpointKind = "dropped"
+	// CheckpointPruned is of no chain: the checkpoints up to number Seq were dropped,
+	// of which the last had this Hash, and all entries with ids before EntryID. Count is
+	// how many entries those checkpoints said were dropped.
+	CheckpointPruned CheckpointKind = "pruned"
 )
 
 // Checkpoint is a signed statement on a chain of the trail. The checkpoints of all
@@ -34,11 +38,11 @@ type Checkpoint struct {
 	Prev    Digest // of the one before, zero for the first
 	At      time.Time
 	Kind    CheckpointKind
-	Writer  string // the chain
+	Writer  string // the chain; empty where it is about none
 	Seq     int64  // its entry that this is about
 	EntryID string
 	Hash    Digest // of that entry
-	// Count is how many entries were dropped, 0 for the other kinds.
+	// Count is how many entries were dropped, 0 where the kind says nothing of that.
 	Count int64
 	// Key is the fingerprint of the public key that Signature is to be checked
 	// with.

@@ -32,6 +32,11 @@ func (v *Vault) Retain(d time.Duration) { v.retention = d }
 // DropAudit does what the background does now and then.
 func (v *Vault) DropAudit(ctx context.Context) error { return v.dropAudit(ctx) }
 
+// Prune drops the checkpoints of entries before one that were signed before a time.
+func (v *Vault) Prune(ctx context.Context, id string, before time.Time) error {
+	return v.prune(ctx, id, before)
+}
+
 // DropBefore drops the entries before one.
 func (v *Vault) DropBefore(ctx context.Context, id string) error {
 	_, err := v.dropSome(ctx, id)

@@ -30,7 +30,7 @@ func (v *Vault) dropAudit(ctx context.Context) error {
 			return fmt.Errorf("dropping audit entries past their retention: %w", err)
 		}
 		if n < dropAtOnce {
-			return nil
+			return v.prune(ctx, end, v.now().Add(-v.retention))
 		}
 	}
 	return nil
@@ -53,11 +53,7 @@ func (v *Vault) dropSome(ctx context.Context, end string) (int, error) {
 	}
 	chains, err := v.beginnings(ctx, entries)
 	if err != nil {
-		// What was read in two parts does not fit where somebody dropped some in between.
-		if now, again := v.store.LastCheckpoint(ctx); again == nil && now != nil && (last == nil || now.Number != last.Number) {
-			return 0, ErrDuplicate
-		}
-		return 0, err
+		return 0, v.unlessOvertaken(ctx, last, err)
 	}
 	checkpoints := make([]Checkpoint, 0, len(chains))
 	for _, chain := range chains {
@@ -66,6 +62,16 @@ func (v *Vault) dropSome(ctx context.Context, end string) (int, error) {
 		last = &c
 	}
 	return len(entries), v.store.DropAudit(ctx, entries[len(entries)-1].ID, len(entries), checkpoints)
+}
+
+// unlessOvertaken is the error, or [ErrDuplicate] where somebody has signed
+// something after last: what was read in two parts does not fit where somebody
+// dropped some in between.
+func (v *Vault) unlessOvertaken(ctx context.Context, last *Checkpoint, err error) error {
+	if now, again := v.store.LastCheckpoint(ctx); again == nil && now != nil && (last == nil || now.Number != last.Number) {
+		return ErrDuplicate
+	}
+	return err
 }
 
 // beginning is what is left of a chain at its beginning, and to be dropped.

@@ -52,6 +52,15 @@ type auditStore interface {
 	// so, both or none. It answers [ErrDuplicate] where the number of one is taken,
 	// and fails where there are not exactly so many.
 	DropAudit(ctx context.Context, upTo string, count int, checkpoints []Checkpoint) error
+	// LastPruned is the last checkpoint that says what checkpoints were dropped, nil
+	// where none were.
+	LastPruned(ctx context.Context) (*Checkpoint, error)
+	// CheckpointsAfter lists up to limit checkpoints by number, from after the given
+	// one on.
+	CheckpointsAfter(ctx context.Context, number int64, limit int) ([]Checkpoint, error)
+	// DropCheckpoints deletes the checkpoints up to a number and writes the one that
+	// says so, both or none, and fails as DropAudit does.
+	DropCheckpoints(ctx context.Context, upTo int64, count int, statement Checkpoint) error
 	// ReadTrail runs fn on the trail as it is at one moment.
 	ReadTrail(ctx context.Context, fn func(TrailReader) error) error
 
