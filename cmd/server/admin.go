@@ -21,11 +21,7 @@ func adminCommand(ctx context.Context, p *process, args []string) error {
 	name := fs.String("name", firstAdminName, "what to call the admin")
 	again := fs.String("admin", "", "id of an admin who is there, for another link")
 	life := fs.Duration("ttl", vault.InviteLife, "how long the link works, at most 168h")
-	cfg, err := loadConfig(fs, rest, p.env)
-	if err != nil {
-		return err
-	}
-	b, err := openBroker(ctx, cfg, p.logger(cfg))
+	b, err := p.open(ctx, fs, rest)
 	if err != nil {
 		return err
 	}

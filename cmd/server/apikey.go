@@ -21,11 +21,7 @@ func apiKeyCommand(ctx context.Context, p *process, args []string) error {
 	integrations := fs.String("integrations", "", "comma-separated keys of the integrations that the key is limited to; no limit if empty")
 	addresses := fs.String("addresses", "", "comma-separated addresses and CIDRs that the key is taken from; no limit if empty")
 	expires := fs.Duration("expires-in", 0, "life of the key, such as 720h; for ever if 0")
-	cfg, err := loadConfig(fs, rest, p.env)
-	if err != nil {
-		return err
-	}
-	b, err := openBroker(ctx, cfg, p.logger(cfg))
+	b, err := p.open(ctx, fs, rest)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -43,6 +44,15 @@ type broker struct {
 // before the keyset has proved to be the one that sealed this database.
 func openBroker(ctx context.Context, cfg *config, log *slog.Logger) (*broker, error) {
 	return openBrokerTo(ctx, cfg, log, true)
+}
+
+// open reads the settings of a command and opens the broker for it.
+func (p *process) open(ctx context.Context, flags *flag.FlagSet, args []string) (*broker, error) {
+	cfg, err := loadConfig(flags, args, p.env)
+	if err != nil {
+		return nil, err
+	}
+	return openBroker(ctx, cfg, p.logger(cfg))
 }
 
 // openBrokerTo is openBroker for a command that may be one that only looks: it

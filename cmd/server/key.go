@@ -22,13 +22,9 @@ func keyCommand(ctx context.Context, p *process, args []string) error {
 	if verb == "generate" {
 		return generateCommand(p, flags, rest, out)
 	}
-	cfg, err := loadConfig(flags, rest, p.env)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b, err := openBroker(ctx, cfg, p.logger(cfg))
+	b, err := p.open(ctx, flags, rest)
 	if err != nil {
 		return err
 	}
