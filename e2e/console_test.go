@@ -1,10 +1,15 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/claviger/claviger/internal/sandbox"
 )
@@ -138,5 +143,52 @@ func TestConsole(t *testing.T) {
 			p.arrive("Sign in")
 			p.reads("Your session is over")
 		})
+	}
+}
+
+// TestOverviewIsLive: an overview that lies open shows what happens, in its chart
+// too, and whoever reads it keeps their place.
+func TestOverviewIsLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "sqlite")
+	w.integrateTimeLog("timelog", "")
+	p := visit(t, look{})
+	w.signIn(p, "owner")
+	link := func(endUser string, days int) {
+		t.Helper()
+		w.api.post("/v1/connections", map[string]any{
+			"integration": "timelog", "method": "oidc", "verify": false, "end_user": map[string]any{"id": endUser},
+			"credential": map[string]any{"access_token": "not-a-secret", "expires_at": time.Now().Add(time.Duration(days)*24*time.Hour - time.Hour)},
+		}).want(http.StatusCreated)
+	}
+	bars := func(n int) {
+		t.Helper()
+		p.until(fmt.Sprintf("%d bars", n), func(ctx context.Context) bool {
+			got, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.querySelectorAll(".chart rect").length`))
+			return err == nil && got == n
+		})
+	}
+	p.reads("Nobody has linked an account yet", "Nothing: what is linked works")
+	p.do(chromedp.Evaluate[chromedp.Void](`{
+		const row = document.querySelector(".overview td.main a");
+		row.focus();
+		getSelection().selectAllChildren(document.getElementById("standing-title"));
+		window.place = row;
+	}`))
+	link("ada-1815", 20)
+	bars(1)
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".chart details").open = true`))
+	link("grace-1906", 5)
+	bars(2)
+	p.reads("1 connection runs out within 7 days", "Up to date")
+	for what, is := range map[string]string{
+		"the page was loaded again, or the focus is lost": `window.place === document.activeElement`,
+		"the selection is lost":                           `getSelection().toString() === "By integration"`,
+		"what was opened is closed":                       `document.querySelector(".chart details[open] tbody").rows.length === 2`,
+		"the step that was taken is still the next":       `!document.querySelector(".overview .empty")`,
+	} {
+		if !ask(p, chromedp.Evaluate[bool](is)) {
+			t.Error(what)
+		}
 	}
 }

@@ -86,11 +86,15 @@ func (f *front) pick() *url.URL {
 }
 
 func (f *front) keep(res *http.Response) error {
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
+	var body []byte
+	endless := res.Header.Get("Content-Type") == "text/event-stream"
+	if !endless {
+		var err error
+		if body, err = io.ReadAll(res.Body); err != nil {
+			return err
+		}
+		res.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	res.Body = io.NopCloser(bytes.NewReader(body))
 	u := res.Request.URL
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,10 +102,29 @@ func (f *front) keep(res *http.Response) error {
 		method: res.Request.Method, path: u.Path, query: u.RawQuery,
 		status: res.StatusCode, header: res.Header.Clone(), body: body,
 	})
+	if endless {
+		res.Body = &overheard{ReadCloser: res.Body, front: f, at: len(f.seen) - 1}
+	}
 	if f.linger {
 		res.Header.Del("Refresh")
 	}
 	return nil
+}
+
+// overheard is the body of a stream, which is kept as it passes.
+type overheard struct {
+	io.ReadCloser
+
+	front *front
+	at    int
+}
+
+func (o *overheard) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	o.front.mu.Lock()
+	defer o.front.mu.Unlock()
+	o.front.seen[o.at].body = append(o.front.seen[o.at].body, p[:n]...)
+	return n, err
 }
 
 // stay has pages that go on by themselves stay where they are, as in a browser

@@ -2,12 +2,10 @@ package admin
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,29 +25,22 @@ type overviewPage struct {
 	// Start is what to do in an environment that has nothing yet; zero where it
 	// has something.
 	Start need
-	// Shape is what a page of other numbers may keep.
-	Shape string
 }
 
 // tile is one large number.
 type tile struct {
-	Figure
-
-	Text, Href string
+	Value, Text, Href string
 	// Alarm says that something is not as it should be.
 	Alarm bool
 }
 
-// Figure is a number that changes while somebody looks at it.
-type Figure struct{ ID, Value string }
-
 // need is something that wants attention, with the way to it.
 type need struct {
-	Figure
-
-	// Text follows the number.
-	Text string
-	Href string
+	// Key is the same for the same need, of however many.
+	Key string
+	// Count is how many of what, and Text follows it.
+	Count, Text string
+	Href        string
 	// Go is what the link is called.
 	Go string
 	// Grave needs go first.
@@ -65,10 +56,8 @@ type standingRow struct {
 
 // standingCell is a number of an integration, with the list that it counts.
 type standingCell struct {
-	Figure
-
-	Label, Href string
-	Alarm       bool
+	Value, Label, Href string
+	Alarm              bool
 }
 
 // GET /admin
@@ -89,11 +78,11 @@ func newOverviewPage(v *visit, o *vault.Overview) overviewPage {
 	total := o.Total()
 	all := func(query string) string { return connectionsPath + "?" + query }
 	page.Tiles = []tile{
-		{Figure{"active", number(int64(total.Active))}, "active", all("status=active"), false},
-		{Figure{"reconnect", number(int64(total.ReconnectRequired))}, "need the end user", all("status=reconnect_required"), total.ReconnectRequired > 0},
-		{Figure{"failing", number(int64(total.Failing))}, "refresh failing", all("status=failing"), total.Failing > 0},
-		{Figure{"soon", number(int64(total.Soon))}, fmt.Sprintf("run out within %d days", vault.SoonDays), all("expires=within_7d"), total.Soon > 0},
-		{Figure{"reads", perMinute(total.ReadsPerMinute)}, "reads a minute", all("last_read=within_24h"), false},
+		{number(int64(total.Active)), "active", all("status=active"), false},
+		{number(int64(total.ReconnectRequired)), "need the end user", all("status=reconnect_required"), total.ReconnectRequired > 0},
+		{number(int64(total.Failing)), "refresh failing", all("status=failing"), total.Failing > 0},
+		{number(int64(total.Soon)), fmt.Sprintf("run out within %d days", vault.SoonDays), all("expires=within_7d"), total.Soon > 0},
+		{perMinute(total.ReadsPerMinute), "reads a minute", all("last_read=within_24h"), false},
 	}
 	for _, s := range o.Standings {
 		page.Rows = append(page.Rows, newStandingRow(s))
@@ -106,7 +95,6 @@ func newOverviewPage(v *visit, o *vault.Overview) overviewPage {
 	case total == (vault.Standing{ReadsPerMinute: total.ReadsPerMinute}):
 		page.Start = need{Text: "Nobody has linked an account yet. Let the host application make a connect session with POST /v1/connect-sessions, and send the end user its link.", Href: integrationsPath, Go: "See the integrations"}
 	}
-	page.Shape = page.shape()
 	return page
 }
 
@@ -114,8 +102,8 @@ func newStandingRow(s vault.Standing) standingRow {
 	in := func(query string) string {
 		return connectionsPath + "?integration=" + url.QueryEscape(s.Key) + "&" + query
 	}
-	cell := func(id string, n int, label, query string, alarm bool) standingCell {
-		return standingCell{Figure{s.Key + "-" + id, number(int64(n))}, label, in(query), alarm && n > 0}
+	cell := func(n int, label, query string, alarm bool) standingCell {
+		return standingCell{number(int64(n)), label, in(query), alarm && n > 0}
 	}
 	title := s.Title
 	if title == "" {
@@ -124,11 +112,11 @@ func newStandingRow(s vault.Standing) standingRow {
 	return standingRow{
 		Title: title, Key: s.Key, Href: connectionsPath + "?integration=" + url.QueryEscape(s.Key),
 		Cells: []standingCell{
-			cell("active", s.Active, "Active", "status=active", false),
-			cell("reconnect", s.ReconnectRequired, "Need the end user", "status=reconnect_required", true),
-			cell("failing", s.Failing, "Refresh failing", "status=failing", true),
-			cell("month", s.Month, fmt.Sprintf("Run out within %d days", vault.ForecastDays), "expires=within_30d", false),
-			{Figure{s.Key + "-reads", perMinute(s.ReadsPerMinute)}, "Reads a minute", "", false},
+			cell(s.Active, "Active", "status=active", false),
+			cell(s.ReconnectRequired, "Need the end user", "status=reconnect_required", true),
+			cell(s.Failing, "Refresh failing", "status=failing", true),
+			cell(s.Month, fmt.Sprintf("Run out within %d days", vault.ForecastDays), "expires=within_30d", false),
+			{perMinute(s.ReadsPerMinute), "Reads a minute", "", false},
 		},
 	}
 }
@@ -142,7 +130,7 @@ func needs(v *visit, o *vault.Overview) []need {
 		slices.SortStableFunc(standings, func(a, b vault.Standing) int { return of(b) - of(a) })
 		for _, s := range standings {
 			found = append(found, need{
-				Figure: Figure{"need-" + id + "-" + s.Key, grouped(int64(of(s)), one, many)}, Text: " at " + s.Key,
+				Key: id + " " + s.Key, Count: grouped(int64(of(s)), one, many), Text: " at " + s.Key,
 				Href: connectionsPath + "?integration=" + url.QueryEscape(s.Key) + "&" + query, Go: "Show them", Grave: grave,
 			})
 		}
@@ -154,7 +142,7 @@ func needs(v *visit, o *vault.Overview) []need {
 	add(false, func(s vault.Standing) int { return s.ReconnectRequired }, "reconnect",
 		"connection waits for its end user to link again", "connections wait for their end users to link again", "status=reconnect_required")
 	for _, k := range o.Keys {
-		n := need{Figure: Figure{"need-key-" + k.ID, "The API key “" + k.Name + "”"}, Text: " expires on " + k.ExpiresAt.UTC().Format("2 January"), Href: apiKeysPath, Go: "See the keys"}
+		n := need{Key: k.ID, Count: "The API key “" + k.Name + "”", Text: " expires on " + k.ExpiresAt.UTC().Format("2 January"), Href: apiKeysPath, Go: "See the keys"}
 		found = append(found, n)
 	}
 	if o.Untold > 0 {
@@ -162,7 +150,7 @@ func needs(v *visit, o *vault.Overview) []need {
 		if o.Untold >= vault.MaxUntold {
 			count = "More than " + number(vault.MaxUntold-1) + " revocations are"
 		}
-		n := need{Figure: Figure{"need-untold", count}, Text: " not confirmed by the provider; it is told again every few minutes"}
+		n := need{Key: "untold", Count: count, Text: " not confirmed by the provider; it is told again every few minutes"}
 		if v.caller.May(vault.ScopeAuditRead) {
 			n.Href, n.Go = auditPath+"?action="+string(vault.ActionProviderTold), "See the trail"
 		}
@@ -193,44 +181,4 @@ func perMinute(n float64) string {
 		return fmt.Sprintf("%.1f", math.Max(n, 0.1))
 	}
 	return number(int64(math.Round(n)))
-}
-
-// Figures are all the numbers of the page.
-func (p *overviewPage) figures() map[string]string {
-	all := map[string]string{}
-	add := func(f Figure) { all[f.ID] = f.Value }
-	for _, t := range p.Tiles {
-		add(t.Figure)
-	}
-	for _, n := range p.Needs {
-		add(n.Figure)
-	}
-	for _, r := range p.Rows {
-		for _, c := range r.Cells {
-			add(c.Figure)
-		}
-	}
-	return all
-}
-
-// shape changes where the page has other parts than before, and not only other
-// numbers.
-func (p *overviewPage) shape() string {
-	var parts []string
-	for _, t := range p.Tiles {
-		parts = append(parts, fmt.Sprint(t.ID, t.Alarm))
-	}
-	for _, n := range p.Needs {
-		parts = append(parts, n.ID, n.Text)
-	}
-	for _, r := range p.Rows {
-		parts = append(parts, r.Key, r.Title)
-		for _, c := range r.Cells {
-			parts = append(parts, fmt.Sprint(c.Alarm))
-		}
-	}
-	parts = append(parts, p.Start.Text)
-	sum := fnv.New64a()
-	_, _ = sum.Write([]byte(strings.Join(parts, "\x00")))
-	return fmt.Sprintf("%016x", sum.Sum64())
 }

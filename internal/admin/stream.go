@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,17 +57,13 @@ func (s *streams) open(session string) (leave func(), ok bool) {
 	}, true
 }
 
-// liveNumbers is an event of the stream.
-type liveNumbers struct {
-	Shape   string            `json:"shape"`
-	Figures map[string]string `json:"figures"`
-}
-
 // GET /admin/overview/stream
 //
 // Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
-// "figures" has the numbers of the overview whenever they have changed, "end"
+// "part" has the overview as HTML in a JSON string whenever it has changed, "end"
 // says that nothing more will come. A browser does not ask again after a 204.
+// That it need not fetch the page for what is new keeps watching from counting as
+// use of the session.
 func (h *Handler) streamOverview(c echo.Context, v visit) error {
 	if c.Request().Header.Get("Accept") != eventStream { // somebody who looks
 		return c.Redirect(http.StatusSeeOther, homePath)
@@ -91,7 +86,7 @@ func (h *Handler) streamOverview(c echo.Context, v visit) error {
 	tick := time.NewTicker(h.streams.every)
 	defer tick.Stop()
 	ctx := c.Request().Context()
-	var sent []byte
+	var sent string
 	for {
 		// Signed out, removed or looking elsewhere by now: that ends it.
 		now, err := h.visit(c)
@@ -101,25 +96,21 @@ func (h *Handler) streamOverview(c echo.Context, v visit) error {
 		case fault.Is(err, fault.Unauthenticated), err == nil && now.caller.EnvironmentID != v.caller.EnvironmentID:
 			return s.end()
 		}
-		var page overviewPage
+		var part string
 		if err == nil {
-			o, oerr := h.vault.Overview(ctx, now.caller)
-			page, err = newOverviewPage(&now, &o), oerr
+			part, err = h.overviewPart(c, &now)
 		}
-		event, eerr := json.Marshal(liveNumbers{page.Shape, page.figures()})
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil: // the database has a bad moment; what is shown stays
 			httpd.RecordOf(ctx).SetOutcome("incomplete")
 			err = s.send(": nothing new\n\n")
-		case eerr != nil:
-			return eerr
-		case bytes.Equal(event, sent):
+		case part == sent:
 			err = s.send(": nothing new\n\n")
 		default:
-			sent = event
-			err = s.send("event: figures\ndata: " + string(event) + "\n\n")
+			sent = part
+			err = s.send("event: part\ndata: " + part + "\n\n")
 		}
 		if err != nil {
 			return nil // nobody listens any more
@@ -134,6 +125,20 @@ func (h *Handler) streamOverview(c echo.Context, v visit) error {
 			return nil
 		}
 	}
+}
+
+// overviewPart is the part of the overview that changes, as a JSON string.
+func (h *Handler) overviewPart(c echo.Context, v *visit) (string, error) {
+	o, err := h.vault.Overview(c.Request().Context(), v.caller)
+	if err != nil {
+		return "", err
+	}
+	html, err := httpd.Part(c, "admin/overview", "overview", newOverviewPage(v, &o))
+	if err != nil {
+		return "", err
+	}
+	part, err := json.Marshal(html)
+	return string(part), err
 }
 
 // stream writes events to a browser.

@@ -36,6 +36,17 @@ func Render(c echo.Context, status int, name string, data any) error {
 	return c.Render(status, name, data)
 }
 
+// Part is a block that the named page defines, without the page around it. Its
+// data are those of the page.
+func Part(c echo.Context, name, block string, data any) (string, error) {
+	var b strings.Builder
+	err := c.Echo().Renderer.Render(&b, name+partMark+block, data, c)
+	return b.String(), err
+}
+
+// partMark is between the names of a page and of a block of it.
+const partMark = "#"
+
 // pages is echo's renderer: one parsed set of templates for each page.
 type pages struct {
 	app    string
@@ -101,11 +112,15 @@ func exists(fsys fs.FS, name string) bool {
 
 // Render implements [echo.Renderer]; echo gives it a buffer.
 func (p *pages) Render(w io.Writer, name string, data any, c echo.Context) error {
+	name, block, part := strings.Cut(name, partMark)
+	if !part {
+		block = "base.html"
+	}
 	t, ok := p.byName[name]
 	if !ok {
 		return fmt.Errorf("rendering: no page %q", name)
 	}
-	err := t.ExecuteTemplate(w, "base.html", Shell{
+	err := t.ExecuteTemplate(w, block, Shell{
 		App: p.app, Lang: "en", Name: name,
 		RequestID: RequestID(c.Request().Context()),
 		Page:      data,

@@ -1,10 +1,10 @@
-// Keeps the numbers of a page up to date by server-sent events, each in its
-// place. Where the page would have other parts, those are fetched anew.
+// Keeps a part of a page up to date by server-sent events. Each has the whole
+// part; what is the same in it stays in place, with the reader's focus and
+// selection, and what they have opened stays open.
 //
-//   <div data-live="/admin/overview/stream" data-live-shape="…">
-//     <span data-live-figure="active">12</span>
-//     <section id="needs" data-live-part> … </section>
-//   <p data-live-status hidden></p>   says whether numbers are up to date
+//   <div data-live="/admin/overview/stream">
+//     <li data-key="…">                an item that may come, go and move
+//   <span data-live-status hidden>     says whether the part is up to date
 
 const root = document.querySelector("[data-live]");
 if (root && "EventSource" in window) {
@@ -14,7 +14,6 @@ if (root && "EventSource" in window) {
 function follow(root) {
   const status = document.querySelector("[data-live-status]");
   const source = new EventSource(root.dataset.live);
-  let fetching = false;
 
   const say = (text) => {
     if (!status || status.textContent === text) return;
@@ -22,20 +21,13 @@ function follow(root) {
     status.textContent = text;
   };
 
-  source.addEventListener("figures", async (event) => {
-    const { shape, figures } = JSON.parse(event.data);
-    say("Up to date");
-    show(figures);
-    if (shape !== root.dataset.liveShape && !fetching) {
-      fetching = true;
-      try {
-        await renew(shape);
-        show(figures);
-      } catch {
-        say("Reload to see what has changed");
-      }
-      fetching = false;
+  source.addEventListener("part", (event) => {
+    const held = root.contains(document.activeElement) ? document.activeElement : null;
+    fit(root, new DOMParser().parseFromString(JSON.parse(event.data), "text/html").body);
+    if (held && held !== document.activeElement) {
+      (held.isConnected ? held : document.getElementById("main")).focus({ preventScroll: true });
     }
+    say("Up to date");
   });
   source.addEventListener("end", () => {
     source.close();
@@ -49,25 +41,51 @@ function follow(root) {
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
+}
 
-  function show(figures) {
-    for (const place of root.querySelectorAll("[data-live-figure]")) {
-      const text = figures[place.dataset.liveFigure];
-      if (text !== undefined && place.textContent !== text) place.textContent = text;
+const keyOf = (node) => node?.dataset?.key;
+const alike = (a, b) => a?.nodeName === b.nodeName && keyOf(a) === keyOf(b);
+
+// fit makes the content of one element that of another, and touches nothing that
+// is so already.
+function fit(element, wanted) {
+  const keys = new Set(Array.from(wanted.children, keyOf));
+  const there = new Map(Array.from(element.children, (child) => [keyOf(child), child]));
+  let at = element.firstChild;
+  const drop = () => {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  };
+  for (const node of [...wanted.childNodes]) {
+    const known = keyOf(node) && there.get(keyOf(node));
+    // Up to an item that is further down, what is in its way goes. One that stays
+    // does not: then they have changed places.
+    while (at && (keyOf(at) ? !keys.has(keyOf(at)) : known)) drop();
+    if (alike(at, node)) {
+      become(at, node);
+      at = at.nextSibling;
+    } else if (known && alike(known, node)) {
+      element.insertBefore(known, at);
+      become(known, node);
+    } else {
+      element.insertBefore(node, at);
     }
   }
+  while (at) drop();
+}
 
-  async function renew(shape) {
-    const response = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
-    if (!response.ok) throw new Error("status " + response.status);
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const part of root.querySelectorAll("[data-live-part]")) {
-      const fresh = page.getElementById(part.id);
-      if (!fresh || fresh.innerHTML === part.innerHTML) continue;
-      const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      part.replaceChildren(...fresh.childNodes);
-      if (focused) (part.querySelector(`[href="${CSS.escape(focused)}"]`) ?? document.getElementById("main")).focus({ preventScroll: true });
-    }
-    root.dataset.liveShape = shape;
+// become gives a node the content of one that is alike.
+function become(node, wanted) {
+  if (!(node instanceof Element)) {
+    if (node.nodeValue !== wanted.nodeValue) node.nodeValue = wanted.nodeValue;
+    return;
   }
+  for (const { name } of [...node.attributes]) {
+    if (!wanted.hasAttribute(name) && name !== "open") node.removeAttribute(name);
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  }
+  fit(node, wanted);
 }
