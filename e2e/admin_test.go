@@ -33,7 +33,7 @@ func TestAdminRevokes(t *testing.T) {
 		p.reads("This link signs you in as Grace")
 		p.inspect("admin-link")
 		p.press("Sign in as Grace (owner)")
-		p.arrive("Overview")
+		p.arrive("Ada Lovelace at TimeLog") // where they were going
 		p.open(link)
 		p.reads("This link does not sign you in")
 		p.inspect("admin-link-used")

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/claviger/claviger/internal/fault"
 	"github.com/claviger/claviger/internal/httpd"
 	"github.com/claviger/claviger/internal/vault"
 	"github.com/claviger/claviger/web"
@@ -173,29 +175,35 @@ func (h *Handler) showInvite(c echo.Context, v visit, i vault.Invite) error {
 type adminPage struct {
 	frame
 	adminRow
+	Notices  []web.Notice
 	Role     web.Select
 	Sessions []sessionRow
 }
 
-// GET /admin/admins/{id}
-func (h *Handler) showAdmin(c echo.Context, v visit) error {
+func (h *Handler) adminPage(c echo.Context, v *visit) (adminPage, error) {
 	id, err := pathID(c, "admin")
 	if err != nil {
-		return err
+		return adminPage{}, err
 	}
 	ctx := c.Request().Context()
 	a, err := h.vault.Admin(ctx, v.caller, id)
 	if err != nil {
-		return err
+		return adminPage{}, err
 	}
 	sessions, err := h.vault.AdminSessions(ctx, v.caller, id)
+	return adminPage{
+		frame: v.frame(c, adminsPath), adminRow: adminRow{a, a.ID == v.caller.ID}, Sessions: h.sessionRows(v, sessions),
+		Role: web.Select{Name: "role", Label: "Role", Value: string(a.Role), Options: roleOptions()},
+	}, err
+}
+
+// GET /admin/admins/{id}
+func (h *Handler) showAdmin(c echo.Context, v visit) error {
+	page, err := h.adminPage(c, &v)
 	if err != nil {
 		return err
 	}
-	return httpd.Render(c, http.StatusOK, "admin/admin", adminPage{
-		frame: v.frame(c, adminsPath), adminRow: adminRow{a, a.ID == v.caller.ID}, Sessions: h.sessionRows(&v, sessions),
-		Role: web.Select{Name: "role", Label: "Role", Value: string(a.Role), Options: roleOptions()},
-	})
+	return httpd.Render(c, http.StatusOK, "admin/admin", page)
 }
 
 // changed makes a step of a change of one admin, which leads to their page.
@@ -213,12 +221,37 @@ func (h *Handler) changed(change func(ctx context.Context, c echo.Context, v vis
 }
 
 // POST /admin/admins/{id}/role
-func (h *Handler) setRole(ctx context.Context, c echo.Context, v visit, id string) error {
+func (h *Handler) setRole(c echo.Context, v visit) error {
+	id, err := pathID(c, "admin")
+	if err != nil {
+		return err
+	}
 	form, err := httpd.Form(c)
 	if err != nil {
 		return err
 	}
-	return h.vault.SetAdminRole(ctx, v.caller, id, vault.Role(form.Get("role")))
+	from, to := vault.Role(form.Get(versionField)), vault.Role(form.Get("role"))
+	if from == to { // nothing was chosen, whatever is there by now
+		return c.Redirect(http.StatusSeeOther, adminPath(id))
+	}
+	err = h.vault.SetAdminRole(c.Request().Context(), v.caller, id, from, to)
+	if errors.Is(err, vault.ErrChangedSince) {
+		page, err := h.adminPage(c, &v)
+		if err != nil {
+			return err
+		}
+		page.Notices = []web.Notice{{
+			Kind: web.Warning, Title: "The role was not changed yet",
+			Text: page.Name + " has become " + roleWords(page.Admin.Role) + " after you had opened the page. Send your choice again to change that.",
+		}}
+		page.Role.Value = string(to)
+		httpd.RecordOf(c.Request().Context()).SetOutcome(fault.Conflict.Code())
+		return httpd.Render(c, http.StatusConflict, "admin/admin", page)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, adminPath(id))
 }
 
 // POST /admin/admins/{id}/restore

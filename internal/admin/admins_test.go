@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,9 +15,7 @@ import (
 // sendTo posts a form of a page, with values, to another address.
 func (b *browser) sendTo(path, page string, values url.Values) answer {
 	b.t.Helper()
-	form := url.Values{"token": {b.token(b.page(page))}}
-	maps.Copy(form, values)
-	return b.post(path, form)
+	return b.post(path, b.formOn(page, path, values))
 }
 
 var signInLink = regexp.MustCompile(`http://broker\.example(/admin/link/(clv_adm_\w+))`)

@@ -243,8 +243,55 @@ func readLife(form url.Values, now time.Time, life *web.Select, until *web.Field
 	return &end
 }
 
-// wrong reports whether something could not be read.
-func (f *apiKeyForm) wrong() bool { return f.Life.Error != "" || f.Until.Error != "" }
+// unread is the fault of a form of which something could not be read, with
+// whatever else is wrong, all at once; nil where all could be.
+func (f *apiKeyForm) unread(wrong error) error {
+	if f.Life.Error == "" && f.Until.Error == "" {
+		return nil
+	}
+	if wrong == nil {
+		return fault.InvalidFields()
+	}
+	return wrong
+}
+
+// blames puts an error of the vault into the form, if it is about the form.
+func (f *apiKeyForm) blames(err error) bool {
+	e, ok := fault.As(err)
+	if !ok || e.Kind != fault.Invalid {
+		return false
+	}
+	f.blame(e)
+	return true
+}
+
+// keep offers the end that a key has by now.
+func (f *apiKeyForm) keep(as web.Option) { f.Life.Options[0] = as }
+
+// settings are what the form says, for people to compare.
+func (f *apiKeyForm) settings() []setting {
+	const none = "no limit"
+	end := f.Life.Value
+	for _, o := range f.Life.Options {
+		if o.Value == f.Life.Value {
+			end = o.Label
+		}
+	}
+	if f.Life.Value == lifeDate {
+		end = f.Until.Value
+	}
+	addresses := strings.Join(words(f.Addresses.Value), ", ")
+	if addresses == "" {
+		addresses = none
+	}
+	return []setting{
+		{f.Name.Label, f.Name.Value},
+		{"May", chosen(boxValue, "", f.Scopes...)},
+		{f.Integrations.Legend, chosen(boxValue, none, f.Integrations)},
+		{f.Life.Label, end},
+		{f.Addresses.Label, addresses},
+	}
+}
 
 // blame puts what is wrong beside the fields, by the pointers of a fault into
 // the JSON of a key, and a summary above.

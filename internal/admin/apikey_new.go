@@ -19,10 +19,10 @@ func (h *Handler) mountAPIKeys(g *echo.Group) {
 	g.GET("/api-keys", h.signedIn(h.listAPIKeys))
 	g.GET("/api-keys/new", writes(h.fresh(h.askForAPIKey)))
 	g.POST("/api-keys/new", writes(h.createAPIKey))
-	g.GET("/api-keys/:id/edit", writes(h.fresh(h.askToChangeAPIKey)))
-	g.POST("/api-keys/:id/edit", writes(h.changeAPIKey))
-	g.GET("/api-keys/:id/rotate", writes(h.fresh(h.askToRotateAPIKey)))
-	g.POST("/api-keys/:id/rotate", writes(h.rotateAPIKey))
+	g.GET("/api-keys/:id/edit", writes(h.fresh(h.working(h.askToChangeAPIKey))))
+	g.POST("/api-keys/:id/edit", writes(h.working(h.changeAPIKey)))
+	g.GET("/api-keys/:id/rotate", writes(h.fresh(h.working(h.askToRotateAPIKey))))
+	g.POST("/api-keys/:id/rotate", writes(h.working(h.rotateAPIKey)))
 	g.GET("/api-keys/:id/revoke", writes(h.confirmRevokeAPIKey))
 	g.POST("/api-keys/:id/revoke", writes(h.revokeAPIKey))
 }
@@ -99,34 +99,23 @@ func (h *Handler) createAPIKey(c echo.Context, v visit) error {
 	f := newAPIKeyForm(vault.NewAPIKey{}, integrations, false)
 	n, _ := f.read(typed, h.now())
 	n.ID = typed.Get(fieldKeyID)
-	if !f.wrong() {
-		k, key, err := h.vault.CreateAPIKey(ctx, v.caller, n)
-		switch {
-		case err == nil:
+	if err = f.unread(h.vault.CheckAPIKey(v.caller, n, true)); err == nil {
+		var k vault.APIKey
+		var key vault.Secret
+		if k, key, err = h.vault.CreateAPIKey(ctx, v.caller, n); err == nil {
 			return h.showAPIKey(c, &v, k, key, nil)
-		case fault.Is(err, fault.Conflict):
-			return h.alreadyMade(c, err)
-		case !fault.Is(err, fault.Invalid):
-			return err
 		}
-		e, _ := fault.As(err)
-		f.blame(e)
-	} else {
-		f.blame(invalidFault(h.vault.CheckAPIKey(v.caller, n, true)))
+	}
+	switch {
+	case fault.Is(err, fault.Conflict):
+		return h.alreadyMade(c, err)
+	case !f.blames(err):
+		return err
 	}
 	httpd.RecordOf(ctx).SetOutcome(fault.Invalid.Code())
 	return httpd.Render(c, http.StatusUnprocessableEntity, "admin/api-key-new", newAPIKeyPage{
 		frame: v.frame(c, apiKeysPath), Form: f, Presets: presets(""), KeyID: n.ID, Notices: f.Notices,
 	})
-}
-
-// invalidFault is the fault of what is invalid, an empty one where nothing else
-// is.
-func invalidFault(err error) *fault.Error {
-	if e, ok := fault.As(err); ok {
-		return e
-	}
-	return fault.InvalidFields()
 }
 
 // alreadyMade leads to the list, which says why no key is shown.

@@ -53,22 +53,14 @@ func (h *Handler) rotatePage(c echo.Context, v *visit, k vault.APIKey) rotateAPI
 }
 
 // GET /admin/api-keys/{id}/rotate
-func (h *Handler) askToRotateAPIKey(c echo.Context, v visit) error {
-	k, ok, err := h.workingKey(c, &v)
-	if err != nil || !ok {
-		return err
-	}
+func (h *Handler) askToRotateAPIKey(c echo.Context, v visit, k vault.APIKey) error {
 	return httpd.Render(c, http.StatusOK, "admin/api-key-rotate", h.rotatePage(c, &v, k))
 }
 
 // POST /admin/api-keys/{id}/rotate
 //
 // As with a new key, the answer shows it, and to send the form again does not.
-func (h *Handler) rotateAPIKey(c echo.Context, v visit) error {
-	k, ok, err := h.workingKey(c, &v)
-	if err != nil || !ok {
-		return err
-	}
+func (h *Handler) rotateAPIKey(c echo.Context, v visit, k vault.APIKey) error {
 	typed, err := httpd.Form(c)
 	if err != nil {
 		return err

@@ -143,7 +143,7 @@ func TestChangeAPIKey(t *testing.T) {
 			t.Error(diff)
 		}
 		form := url.Values{
-			"token": {b.token(page)}, "name": {"reports of Ada"}, "scopes": {"credentials:read"}, "integrations": {"toggl"}, "life": {"kept"},
+			"token": {b.token(page)}, "version": matches(versionInput, page), "name": {"reports of Ada"}, "scopes": {"credentials:read"}, "integrations": {"toggl"}, "life": {"kept"},
 		}
 		if a := b.post(path, form); a.status != http.StatusSeeOther || a.location != "/admin/api-keys" {
 			t.Fatalf("%d to %q: %s", a.status, a.location, a.body)

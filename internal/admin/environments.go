@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -23,7 +24,7 @@ func (h *Handler) switchEnvironment(c echo.Context, v visit) error {
 	if err := h.vault.SwitchEnvironment(c.Request().Context(), v.caller, v.stay.Session.ID, form.Get("environment")); err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, orHome(inside(form.Get("next"))))
+	return c.Redirect(http.StatusSeeOther, orHome(inside(c, form.Get("next"))))
 }
 
 // environmentsPage lists them, with a form for one more. admin/environments.html
@@ -99,7 +100,9 @@ func (h *Handler) createEnvironment(c echo.Context, v visit) error {
 // environmentPage is one environment. admin/environment.html
 type environmentPage struct {
 	frame
-	Row     environmentRow
+	Row environmentRow
+	// Seen is the name that the form was made from.
+	Seen    string
 	NewName web.Field
 	Strict  web.Checkbox
 }
@@ -113,7 +116,7 @@ func (v *visit) environmentPage(c echo.Context) (environmentPage, error) {
 		if e.ID == id {
 			return environmentPage{
 				frame: v.frame(c, environmentsPath), Row: environmentRow{e, e.ID == v.caller.EnvironmentID},
-				NewName: environmentName(e.Name),
+				Seen: e.Name, NewName: environmentName(e.Name),
 				Strict: web.Checkbox{
 					Name: "strict", Label: "Write an entry for each read, before it is answered", Checked: e.StrictReads,
 					Help: "Otherwise reads are gathered: one entry a minute for each API key and connection.",
@@ -143,15 +146,23 @@ func (h *Handler) renameEnvironment(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	err = h.vault.RenameEnvironment(c.Request().Context(), v.caller, page.Row.ID, form.Get("name"))
-	if wrong := fieldErrors(err); wrong != nil {
-		page.NewName.Value, page.NewName.Error, page.NewName.Autofocus = form.Get("name"), wrong["/name"], true
-		return httpd.Render(c, http.StatusUnprocessableEntity, "admin/environment", page)
-	}
-	if err != nil {
+	ctx, from, to := c.Request().Context(), form.Get(versionField), form.Get("name")
+	err = h.vault.RenameEnvironment(ctx, v.caller, page.Row.ID, from, to)
+	status, kind := http.StatusUnprocessableEntity, fault.Invalid
+	switch wrong := fieldErrors(err); {
+	case err == nil:
+		return c.Redirect(http.StatusSeeOther, page.Row.Href())
+	case wrong != nil:
+		page.Seen, page.NewName.Error = from, wrong["/name"]
+	case errors.Is(err, vault.ErrChangedSince):
+		status, kind = http.StatusConflict, fault.Conflict
+		page.NewName.Error = "It was renamed to " + page.Row.Name + " after you had opened the page. Send yours again to change that."
+	default:
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, page.Row.Href())
+	page.NewName.Value, page.NewName.Autofocus = to, true
+	httpd.RecordOf(ctx).SetOutcome(kind.Code())
+	return httpd.Render(c, status, "admin/environment", page)
 }
 
 // POST /admin/environments/{id}/reads
@@ -164,10 +175,12 @@ func (h *Handler) setReadAudit(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	there := v.caller
+	there, strict := v.caller, form.Get("strict") != ""
 	there.EnvironmentID = page.Row.ID
-	if err := h.vault.SetReadAudit(c.Request().Context(), there, form.Get("strict") != ""); err != nil {
-		return err
+	if seen := form.Get(versionField) != ""; seen != strict { // else nothing was chosen, whatever is there by now
+		if err := h.vault.SetReadAudit(c.Request().Context(), there, strict); err != nil {
+			return err
+		}
 	}
 	return c.Redirect(http.StatusSeeOther, page.Row.Href())
 }

@@ -45,6 +45,7 @@ type Handler struct {
 	publicURL *url.URL
 	sessions  *keeper
 	flashes   *flashes
+	wishes    *wishes
 	sealer    *sealer
 	trips     httpd.Cookie
 	issuer    *Provider
@@ -68,6 +69,7 @@ func New(cfg Config) *Handler {
 		engine:    cfg.Engine,
 		publicURL: cfg.PublicURL,
 		flashes:   newFlashes(cfg.PublicURL, seal, now),
+		wishes:    newWishes(cfg.PublicURL, seal, now),
 		sessions:  newKeeper(cfg.PublicURL, seal),
 		sealer:    seal,
 		// Lax: the provider's redirect has to bring it.
@@ -135,7 +137,7 @@ func (h *Handler) mountAccess(g *echo.Group) {
 	g.POST("/admins", admins(h.fresh(h.invite)))
 	g.GET("/admins/:id", admins(h.showAdmin))
 	g.POST("/admins/:id/link", admins(h.fresh(h.inviteAgain)))
-	g.POST("/admins/:id/role", admins(h.changed(h.setRole)))
+	g.POST("/admins/:id/role", admins(h.setRole))
 	g.GET("/admins/:id/remove", admins(h.fresh(h.confirmRemoveAdmin)))
 	g.POST("/admins/:id/remove", admins(h.changed(h.removeAdmin)))
 	g.POST("/admins/:id/restore", admins(h.changed(h.restoreAdmin)))

@@ -250,6 +250,17 @@ func (f *integrationForm) read(form url.Values, p *providers.Provider, in *vault
 	f.OtherOpen = f.OtherOpen || len(overridden(in.Overrides)) > 0
 }
 
+// settings are what the form says, for people to compare; secrets aside.
+func (f *integrationForm) settings() []setting {
+	said := []setting{{f.Methods.Legend, chosen(boxLabel, "", f.Methods)}}
+	for _, x := range f.fields() {
+		if x.Name != fieldSecret {
+			said = append(said, setting{x.Label, x.Value})
+		}
+	}
+	return said
+}
+
 // words are the parts of a list that people type; nil for none.
 func words(s string) []string {
 	found := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,20 @@ import (
 // filled is the form of a page with values in it.
 func (b *browser) filled(path string, values url.Values) url.Values {
 	b.t.Helper()
-	form := url.Values{"token": {b.token(b.page(path))}}
+	return b.formOn(path, path, values)
+}
+
+var versionInput = regexp.MustCompile(`name="version" value="([^"]*)"`)
+
+// formOn is the form that a page has for an address, with values in it.
+func (b *browser) formOn(path, action string, values url.Values) url.Values {
+	b.t.Helper()
+	page := b.page(path)
+	form := url.Values{"token": {b.token(page)}}
+	if _, rest, ok := strings.Cut(page, `action="`+action+`"`); ok {
+		page, _, _ = strings.Cut(rest, "</form>")
+	}
+	form["version"] = matches(versionInput, page)
 	maps.Copy(form, values)
 	return form
 }

@@ -49,7 +49,7 @@ type adminTrip struct {
 // that the provider leads on to.
 func (h *Handler) goToProvider(c echo.Context) error {
 	q := httpd.Query(c)
-	next, again := inside(q.String("next", maxNext)), q.OneOf("again", "", "1") == "1"
+	next, again := inside(c, q.String("next", maxNext)), q.OneOf("again", "", "1") == "1"
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (h *Handler) callback(c echo.Context) error {
 	// Not before: any site can make a browser load this page, and no try of its
 	// owner is to be used up by that.
 	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
-		return h.refuseForNow(c, wait)
+		return h.refuseForNow(c, trip.Next, wait)
 	}
 	ctx := c.Request().Context()
 	reply, err := url.ParseQuery(c.Request().URL.RawQuery)
@@ -111,7 +111,7 @@ func (h *Handler) callback(c echo.Context) error {
 		return h.refusePerson(c, trip, err)
 	}
 	if wait := h.tries.takeAccount(who.Issuer + "#" + who.Subject); wait > 0 {
-		return h.refuseForNow(c, wait)
+		return h.refuseForNow(c, trip.Next, wait)
 	}
 	in, err := h.admit(ctx, c, trip, who)
 	if err != nil {

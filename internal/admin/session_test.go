@@ -141,6 +141,9 @@ func TestSignInLeadsInside(t *testing.T) {
 		{"/admin/link/clv_adm_x", "/admin"},
 		{"javascript:alert(1)", "/admin"},
 		{"/admin/connections\r\nX-Evil: 1", "/admin"},
+		{"/admin/connections/con_x", "/admin/connections/con_x"},
+		{"/admin/connections/con_x/refresh", "/admin"}, // which is a form's
+		{"/admin/nothing", "/admin"},
 	} {
 		a := b.get("/admin/sign-in?" + url.Values{"next": {tt.next}}.Encode())
 		if a.status != http.StatusSeeOther || a.location != tt.want || a.header.Get("X-Evil") != "" {
@@ -150,6 +153,69 @@ func TestSignInLeadsInside(t *testing.T) {
 	a := w.browser().get("/admin/audit?actor=x")
 	if a.status != http.StatusSeeOther || a.location != "/admin/sign-in?next=%2Fadmin%2Faudit%3Factor%3Dx" {
 		t.Errorf("without a session: %d to %q", a.status, a.location)
+	}
+}
+
+// TestLinkLeadsBack: whoever had to get a link on the way somewhere gets there.
+func TestLinkLeadsBack(t *testing.T) {
+	w := one(t)
+	b := w.browser()
+	b.self = w.invite("Ada", vault.RoleOwner).Admin
+	lands := func(want string) {
+		t.Helper()
+		i, err := w.vault.InviteAgain(t.Context(), w.system(), b.self.ID, vault.InviteLife)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.from = w.newAddress()
+		if a := b.signIn(i.Token); a.status != http.StatusSeeOther || a.location != want {
+			t.Errorf("%d to %q, want %q", a.status, a.location, want)
+		}
+	}
+	b.page(b.get("/admin/audit?actor=x").location)
+	w.wantOn(b.signIn(vault.NewSecret("dead")).body, []string{"This link does not sign you in"})
+	lands("/admin/audit?actor=x")
+	lands("/admin") // once
+
+	// The page that asked for a fresh sign-in, or that a form was on.
+	w.clock.advance(vault.FreshFor)
+	page := "/admin/admins/" + b.self.ID
+	w.wantOn(b.get("/admin/api-keys/new?for=read").body, []string{"Sign in again", "open it in this browser"})
+	lands("/admin/api-keys/new?for=read")
+	w.clock.advance(vault.FreshFor)
+	b.post(page+"/link", url.Values{"token": {b.token(b.page(page))}})
+	lands(page)
+
+	// What was asked for before signing out, or long ago, is over.
+	w.clock.advance(vault.FreshFor)
+	b.get("/admin/admins/new")
+	b.post("/admin/sign-out", url.Values{"token": {b.token(b.page("/admin"))}})
+	lands("/admin")
+	w.clock.advance(vault.FreshFor)
+	b.get("/admin/admins/new")
+	w.clock.advance(time.Hour)
+	lands("/admin")
+
+	for _, forged := range []string{"/admin/audit", "x", b.cookie()} {
+		b.plantNamed("clv_next", forged)
+		lands("/admin")
+	}
+}
+
+// TestFormAfterTheSession: whose session is over when they send a form comes back
+// to the page that it was on.
+func TestFormAfterTheSession(t *testing.T) {
+	w := one(t)
+	for path, want := range map[string]string{
+		"/admin/connections/con_06h03dkgndq6vfdsu9o8c2iihs/refresh": "/admin/connections/con_06h03dkgndq6vfdsu9o8c2iihs",
+		"/admin/api-keys/new": "/admin/api-keys/new",
+		"/admin/environment":  "",
+	} {
+		a := w.browser().post(path, nil)
+		to, err := url.Parse(a.location)
+		if err != nil || to.Path != "/admin/sign-in" || to.Query().Get("next") != want {
+			t.Errorf("%s: %d to %q", path, a.status, a.location)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func (h *Handler) endSession(c echo.Context, v visit) error {
 	if err := h.vault.EndAdminSession(c.Request().Context(), v.caller, id); err != nil {
 		return err
 	}
-	if next := inside(form.Get("next")); next != "" {
+	if next := inside(c, form.Get("next")); next != "" {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
 	return c.Redirect(http.StatusSeeOther, withQuery(ownSessionsPath, url.Values{"ended": {"1"}}))

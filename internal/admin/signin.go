@@ -5,9 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -28,8 +26,6 @@ type signInPage struct {
 	// Command makes a link.
 	Command web.Copy
 }
-
-const maxNext = 2048 // bytes
 
 // Why somebody is asked to sign in, as the address says it.
 const (
@@ -53,7 +49,7 @@ func (h *Handler) newSignInPage(next string) signInPage {
 // GET /admin/sign-in
 func (h *Handler) askToSignIn(c echo.Context) error {
 	q := httpd.Query(c)
-	next, why := inside(q.String("next", maxNext)), q.OneOf("after", "", afterSession, afterSignOut)
+	next, why := inside(c, q.String("next", maxNext)), q.OneOf("after", "", afterSession, afterSignOut)
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -67,6 +63,7 @@ func (h *Handler) askToSignIn(c echo.Context) error {
 		// strict cookie is not sent then. It is when the page asks once more.
 		c.Response().Header().Set("Refresh", "0")
 	}
+	h.wishes.keep(c, next)
 	page := h.newSignInPage(next)
 	switch why {
 	case afterSession:
@@ -97,7 +94,7 @@ func (h *Handler) showLink(c echo.Context) error {
 // POST /admin/link/{token}
 func (h *Handler) useLink(c echo.Context) error {
 	if wait := h.tries.takeAddress(c.RealIP()); wait > 0 {
-		return h.refuseForNow(c, wait)
+		return h.refuseForNow(c, h.wishes.see(c), wait)
 	}
 	ctx := c.Request().Context()
 	token := vault.NewSecret(c.Param("token"))
@@ -106,7 +103,7 @@ func (h *Handler) useLink(c echo.Context) error {
 		return h.refuseLink(c, err)
 	}
 	if wait := h.tries.takeAccount(a.ID); wait > 0 {
-		return h.refuseForNow(c, wait)
+		return h.refuseForNow(c, h.wishes.see(c), wait)
 	}
 	in, err := h.vault.SignInByLink(ctx, token, h.browser(c))
 	if err != nil {
@@ -115,7 +112,7 @@ func (h *Handler) useLink(c echo.Context) error {
 	if err := h.welcome(c, in); err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, homePath)
+	return c.Redirect(http.StatusSeeOther, orHome(h.wishes.take(c)))
 }
 
 // refuseLink explains a link that signs nobody in: one page for all of them.
@@ -123,7 +120,7 @@ func (h *Handler) refuseLink(c echo.Context, err error) error {
 	if !errors.Is(err, vault.ErrDeadLink) {
 		return err
 	}
-	page := h.newSignInPage("")
+	page := h.newSignInPage(h.wishes.see(c))
 	page.Notices = []web.Notice{{
 		Kind: web.Problem, Title: "This link does not sign you in",
 		Text: "It was used already, or is too old, or a newer one took its place, or a part of it is missing.",
@@ -149,9 +146,9 @@ func (h *Handler) welcome(c echo.Context, in vault.SignedIn) error {
 	return h.sessions.begin(c, in)
 }
 
-// refuseForNow is for whoever tried too often.
-func (h *Handler) refuseForNow(c echo.Context, wait time.Duration) error {
-	page := h.newSignInPage("")
+// refuseForNow is for whoever tried too often, and wants to go on to next.
+func (h *Handler) refuseForNow(c echo.Context, next string, wait time.Duration) error {
+	page := h.newSignInPage(next)
 	page.Notices = []web.Notice{{
 		Kind: web.Problem, Title: "Too many tries",
 		Text: "Wait " + retryAfter(wait) + " seconds and try again.",
@@ -170,6 +167,7 @@ func (h *Handler) signOut(c echo.Context, v visit) error {
 		return err
 	}
 	h.sessions.forget(c)
+	h.wishes.take(c)
 	// Not "cookies": that would sign the admin out of every sibling host, too.
 	c.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return c.Redirect(http.StatusSeeOther, signInPath+"?after="+afterSignOut)
@@ -178,7 +176,7 @@ func (h *Handler) signOut(c echo.Context, v visit) error {
 // toSignIn sends a browser without a session to sign in, and back afterwards.
 func (h *Handler) toSignIn(c echo.Context) error {
 	q := url.Values{}
-	if next := inside(c.Request().URL.RequestURI()); next != homePath {
+	if next := pageOfForm(c); next != homePath {
 		setSome(q, "next", next)
 	}
 	if h.sessions.cookie.Get(c) != "" {
@@ -186,27 +184,4 @@ func (h *Handler) toSignIn(c echo.Context) error {
 		q.Set("after", afterSession)
 	}
 	return c.Redirect(http.StatusSeeOther, withQuery(signInPath, q))
-}
-
-// inside is a reference to one of these pages, or "": nobody is sent elsewhere
-// by a link that somebody else made.
-func inside(ref string) string {
-	u, err := url.Parse(ref)
-	if err != nil || len(ref) > maxNext || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" ||
-		path.Clean(u.Path) != u.Path || strings.Contains(u.Path, `\`) {
-		return ""
-	}
-	below, ok := strings.CutPrefix(u.Path, homePath)
-	if !ok || below != "" && below[0] != '/' || strings.HasPrefix(below, "/sign-") ||
-		strings.HasPrefix(below, "/link/") || u.Path == CallbackPath {
-		return ""
-	}
-	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
-}
-
-func orHome(next string) string {
-	if next == "" {
-		return homePath
-	}
-	return next
 }

@@ -165,7 +165,7 @@ type place struct {
 func (v *visit) frame(c echo.Context, at string) frame {
 	f := frame{
 		Self: v.stay.Admin, Environment: v.stay.Environment, Section: orHome(at),
-		Here:  inside(c.Request().URL.RequestURI()),
+		Here:  pageOfForm(c),
 		Token: v.ticket.formToken(v.caller.EnvironmentID), caller: v.caller,
 	}
 	if len(v.stay.Environments) > 1 {
@@ -267,28 +267,14 @@ func (h *Handler) askAgain(c echo.Context, v visit) error {
 			Name: "command", Label: "Where Claviger runs", Value: inviteCommand + " -admin " + v.stay.Admin.ID,
 		},
 	}
+	next := pageOfForm(c)
+	h.wishes.keep(c, next)
 	if h.issuer != nil && v.stay.Session.Method == vault.MethodOIDC {
 		q := url.Values{"again": {"1"}}
-		setSome(q, "next", pageOfForm(c))
+		setSome(q, "next", next)
 		page.Provider = &web.Link{Href: withQuery(providerPath, q), Text: h.issuer.Login.Host()}
 	}
 	return httpd.Render(c, http.StatusForbidden, "admin/again", page)
-}
-
-// pageOfForm is the page that a request came from: itself, or the page with the
-// form where it has the same address. Any other is not known, as browsers do not
-// say it here.
-func pageOfForm(c echo.Context) string {
-	here := c.Request().URL.RequestURI()
-	if c.Request().Method == http.MethodGet {
-		return inside(here)
-	}
-	for _, r := range c.Echo().Routes() {
-		if r.Method == http.MethodGet && r.Path == c.Path() {
-			return inside(here)
-		}
-	}
-	return ""
 }
 
 // environmentName is what an environment is called, or its id.

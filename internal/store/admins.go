@@ -48,7 +48,7 @@ func (t tx) LockAdmin(ctx context.Context, id string) (*vault.Admin, error) {
 func (t tx) LockOwners(ctx context.Context) ([]string, error) {
 	scan := func(row scanner) (id string, err error) { return id, row.Scan(&id) }
 	return many(ctx, t.conn, "locking owners", scan,
-		`SELECT id FROM admins WHERE role = 'owner' AND removed_at IS NULL ORDER BY id`+t.d.forUpdate)
+		`SELECT id FROM admins WHERE role = 'owner' AND removed_at IS NULL AND last_signed_in_at IS NOT NULL ORDER BY id`+t.d.forUpdate)
 }
 
 func (t tx) InsertAdmin(ctx context.Context, a vault.Admin) error {

@@ -275,16 +275,17 @@ func TestRenameEnvironment(t *testing.T) {
 	each(t, func(t *testing.T, db *storetest.DB) {
 		w := newWorld(t, db.Open(t))
 		other := w.elsewhere()
-		rename := func(id, name string) error {
-			return w.try(func(ctx context.Context, tx vault.Tx) error { return tx.RenameEnvironment(ctx, id, name) })
+		rename := func(id, from, to string) error {
+			return w.try(func(ctx context.Context, tx vault.Tx) error { return tx.RenameEnvironment(ctx, id, from, to) })
 		}
-		if err := rename(w.env.ID, "renamed"); err != nil {
+		if err := rename(w.env.ID, w.env.Name, "renamed"); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := w.EnvironmentByName(t.Context(), "renamed"); err != nil || got.ID != w.env.ID {
 			t.Errorf("renamed: %+v, %v", got, err)
 		}
-		wantErr(t, "a name that is taken", rename(other.env.ID, "renamed"), vault.ErrDuplicate)
-		wantErr(t, "no such environment", rename("env_none", "x"), vault.ErrNotFound)
+		wantErr(t, "a name that is taken", rename(other.env.ID, other.env.Name, "renamed"), vault.ErrDuplicate)
+		wantErr(t, "another name than it has", rename(w.env.ID, w.env.Name, "x"), vault.ErrNotFound)
+		wantErr(t, "no such environment", rename("env_none", w.env.Name, "x"), vault.ErrNotFound)
 	})
 }

@@ -47,6 +47,6 @@ func (t tx) SetStrictReads(ctx context.Context, id string, strict bool) (bool, e
 		`UPDATE environments SET strict_reads = $2 WHERE id = $1 AND strict_reads <> $2`, id, strict)
 }
 
-func (t tx) RenameEnvironment(ctx context.Context, id, name string) error {
-	return t.must(ctx, "renaming environment", `UPDATE environments SET name = $2 WHERE id = $1`, id, name)
+func (t tx) RenameEnvironment(ctx context.Context, id, from, to string) error {
+	return t.must(ctx, "renaming environment", `UPDATE environments SET name = $3 WHERE id = $1 AND name = $2`, id, from, to)
 }

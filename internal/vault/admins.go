@@ -96,14 +96,16 @@ func (v *Vault) AdminNames(ctx context.Context, caller Caller, ids []string) (ma
 	return names, nil
 }
 
-// SetAdminRole takes effect with the admin's next request. The role of whom the
-// OpenID provider vouches for is the provider's to give, and the last owner
-// stays one: both are a [fault.Conflict].
-func (v *Vault) SetAdminRole(ctx context.Context, caller Caller, id string, role Role) error {
+// SetAdminRole takes effect with the admin's next request. from is the role that
+// the change was made from: where they have another one by now, it is
+// [ErrChangedSince]; "" takes what there is. The role of whom the OpenID provider
+// vouches for is the provider's to give, and the last owner stays one: both are a
+// [fault.Conflict].
+func (v *Vault) SetAdminRole(ctx context.Context, caller Caller, id string, from, to Role) error {
 	if err := v.allowFresh(ctx, caller, ScopeAdminsWrite); err != nil {
 		return err
 	}
-	if role.Rank() == 0 {
+	if to.Rank() == 0 {
 		return fault.InvalidFields(fault.Field{Pointer: "/role", Detail: "There is no such role."})
 	}
 	return v.changeAdmin(ctx, caller, id, func(tx Tx, a *Admin) (Action, error) {
@@ -112,14 +114,16 @@ func (v *Vault) SetAdminRole(ctx context.Context, caller Caller, id string, role
 			return "", fault.New(fault.Conflict, "%s was removed.", a.Name)
 		case a.FromProvider():
 			return "", fault.New(fault.Conflict, "The role of %s comes from the OpenID provider, at each sign-in.", a.Name)
-		case a.Role == role:
+		case a.Role == to:
 			return "", nil
+		case from != "" && a.Role != from:
+			return "", ErrChangedSince
 		case a.Role == RoleOwner:
 			if err := v.notTheLast(ctx, tx, caller, a); err != nil {
 				return "", err
 			}
 		}
-		a.Role = role
+		a.Role = to
 		return ActionAdminRoleChanged, nil
 	})
 }
@@ -181,9 +185,10 @@ func (v *Vault) changeAdmin(ctx context.Context, caller Caller, id string, chang
 	})
 }
 
-// notTheLast refuses to go on without an owner: nobody could make another from
-// the pages. Where the OpenID provider makes owners, or at the command line,
-// there is a way back.
+// notTheLast refuses to go on without another owner who has got in before: nobody
+// could make one from the pages. Somebody who was invited and never came is none:
+// the link may be lost, and is over soon. Where the OpenID provider makes owners,
+// or at the command line, there is a way back.
 func (v *Vault) notTheLast(ctx context.Context, tx Tx, caller Caller, a *Admin) error {
 	if v.ownersFromProvider || caller.Kind == CallerSystem {
 		return nil
@@ -195,7 +200,7 @@ func (v *Vault) notTheLast(ctx context.Context, tx Tx, caller Caller, a *Admin) 
 	if slices.ContainsFunc(owners, func(id string) bool { return id != a.ID }) {
 		return nil
 	}
-	return fault.New(fault.Conflict, "%s is the only owner. Make somebody else an owner first.", a.Name)
+	return fault.New(fault.Conflict, "%s is the only owner who has ever signed in. Make somebody else an owner, and let them sign in first.", a.Name)
 }
 
 // allowFresh is allow for what also needs a fresh sign-in.

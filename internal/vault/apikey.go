@@ -61,6 +61,9 @@ func (k *APIKey) Asked() NewAPIKey {
 
 // APIKeyPatch changes an API key; nil members stay, and a zero time is never.
 type APIKeyPatch struct {
+	// Seen is the [APIKey.Version] that the change was made from: where another one
+	// is there by now, it is [ErrChangedSince]. Nil takes what there is.
+	Seen         *string
 	Name         *string
 	Scopes       *[]Scope
 	Integrations *[]string

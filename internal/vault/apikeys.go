@@ -138,8 +138,9 @@ func (v *Vault) APIKey(ctx context.Context, caller Caller, id string) (APIKey, e
 }
 
 // ChangeAPIKey gives a key another name, other scopes and limits or another end;
-// who holds it goes on. A revoked one stays as it was: a conflict. It
-// answers the key as it is then.
+// who holds it goes on. A revoked one stays as it was: a conflict. One that was
+// changed since the patch was made is [ErrChangedSince]. It answers the key as it
+// is then.
 func (v *Vault) ChangeAPIKey(ctx context.Context, caller Caller, id string, p APIKeyPatch) (APIKey, error) {
 	if err := v.allow(ctx, caller, ScopeAPIKeysWrite, ""); err != nil {
 		return APIKey{}, err
@@ -156,7 +157,7 @@ func (v *Vault) ChangeAPIKey(ctx context.Context, caller Caller, id string, p AP
 		if !k.RevokedAt.IsZero() {
 			return fault.New(fault.Conflict, "This API key was revoked.")
 		}
-		before := k.Asked()
+		there, before := k.Version(), k.Asked()
 		n := before
 		p.apply(&n)
 		if err := v.checkChangedAPIKey(ctx, tx, caller, before, n); err != nil {
@@ -166,6 +167,9 @@ func (v *Vault) ChangeAPIKey(ctx context.Context, caller Caller, id string, p AP
 			return err
 		}
 		k.Name, k.Scopes, k.Integrations, k.ExpiresAt = n.Name, n.Scopes, n.Integrations, n.expiry()
+		if stale(p.Seen, there, k.Version()) {
+			return ErrChangedSince
+		}
 		if _, err := tx.UpdateAPIKey(ctx, *k); err != nil {
 			return err
 		}

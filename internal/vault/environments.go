@@ -144,13 +144,14 @@ func (v *Vault) CreateEnvironment(ctx context.Context, caller Caller, name strin
 	return *env, nil
 }
 
-// RenameEnvironment gives one another name. The environment default keeps its
-// own, which settings and the first start refer to.
-func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, name string) error {
+// RenameEnvironment gives one another name. from is the name that the change was
+// made from: where it has another one by now, it is [ErrChangedSince]. The
+// environment default keeps its name, which settings and the first start refer to.
+func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, from, to string) error {
 	if err := v.allow(ctx, caller, ScopeEnvironmentsWrite, ""); err != nil {
 		return err
 	}
-	if f := checkName("/name", name); f != nil {
+	if f := checkName("/name", to); f != nil {
 		return fault.InvalidFields(*f)
 	}
 	err := v.store.Update(ctx, func(tx Tx) error {
@@ -158,12 +159,15 @@ func (v *Vault) RenameEnvironment(ctx context.Context, caller Caller, id, name s
 		switch {
 		case err != nil:
 			return missing(err, "environment")
-		case env.Name == name:
+		case env.Name == to:
 			return nil
 		case env.Name == DefaultEnvironment:
 			return fault.New(fault.Conflict, "The environment default keeps its name: settings refer to it.")
 		}
-		if err := tx.RenameEnvironment(ctx, id, name); err != nil {
+		if err := tx.RenameEnvironment(ctx, id, from, to); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				return ErrChangedSince
+			}
 			return err
 		}
 		e := v.entry(caller, ActionEnvironmentRenamed)

@@ -76,6 +76,9 @@ func (o Overrides) sameEndpoints(other Overrides) bool {
 
 // IntegrationPatch changes an integration; nil members stay.
 type IntegrationPatch struct {
+	// Seen is the [Integration.Version] that the change was made from: where another
+	// one is there by now, it is [ErrChangedSince]. Nil takes what there is.
+	Seen         *string
 	Title        *string
 	ClientID     *string
 	ClientSecret *Secret

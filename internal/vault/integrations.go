@@ -79,7 +79,8 @@ func (v *Vault) integrationRow(ctx context.Context, in Integration) (Integration
 
 // PatchIntegration changes what the patch names. An empty client secret removes
 // the one there is; another one takes its place, and both are tried for a while.
-// An admin who replaces it has to have signed in freshly.
+// An admin who replaces it has to have signed in freshly. An integration that was
+// changed since the patch was made is [ErrChangedSince].
 func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string, p IntegrationPatch) (Integration, error) {
 	if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
 		return Integration{}, err
@@ -105,13 +106,16 @@ func (v *Vault) PatchIntegration(ctx context.Context, caller Caller, key string,
 		if err != nil {
 			return err
 		}
-		if p.Overrides != nil && !p.Overrides.sameEndpoints(in.Overrides) {
-			if err := mayMove(ctx, tx, caller, &p, &in); err != nil {
+		before := in
+		p.apply(&in)
+		if stale(p.Seen, before.Version(), in.Version()) {
+			return ErrChangedSince
+		}
+		if !in.Overrides.sameEndpoints(before.Overrides) {
+			if err := mayMove(ctx, tx, caller, &p, &before); err != nil {
 				return err
 			}
 		}
-		before := in
-		p.apply(&in)
 		secrets := v.succeed(&in, before, &p)
 		in.UpdatedAt = v.now()
 		if changed, err = v.integrationRow(ctx, in); err != nil {

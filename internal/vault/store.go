@@ -226,8 +226,9 @@ type Tx interface {
 	auditTx
 
 	InsertEnvironment(ctx context.Context, e Environment) error
-	// RenameEnvironment answers [ErrDuplicate] where another has the name.
-	RenameEnvironment(ctx context.Context, id, name string) error
+	// RenameEnvironment answers [ErrDuplicate] where another has the name, and
+	// [ErrNotFound] where this one is not called from.
+	RenameEnvironment(ctx context.Context, id, from, to string) error
 	// SetStrictReads reports whether that changed anything.
 	SetStrictReads(ctx context.Context, id string, strict bool) (bool, error)
 	// SetEnvironmentKeyset replaces old by keyset and reports whether old was there.

@@ -56,8 +56,8 @@ type adminTx interface {
 	// LockAdmin reads the row and keeps others from changing it until the end of
 	// the transaction.
 	LockAdmin(ctx context.Context, id string) (*Admin, error)
-	// LockOwners lists the ids of the owners who are not removed and keeps others
-	// from changing them until the end of the transaction.
+	// LockOwners lists the ids of the owners who have signed in and are not removed,
+	// and keeps others from changing them until the end of the transaction.
 	LockOwners(ctx context.Context) ([]string, error)
 
 	InsertAdminSession(ctx context.Context, s AdminSessionRow) error
