@@ -158,6 +158,7 @@ func (t tx) indexTags(ctx context.Context, environmentID, id string, tags map[st
 	if len(tags) == 0 {
 		return nil
 	}
+	tags = vault.FoldTags(tags)
 	var ids, environments, keys, values []string
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		ids, environments = append(ids, id), append(environments, environmentID)

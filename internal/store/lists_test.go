@@ -373,3 +373,42 @@ func TestTermsFollowTheLabel(t *testing.T) {
 		contains(t, "words of deleted connections", db.Rows(t), "connection_terms.", false)
 	})
 }
+
+// A text is found in each of the ways in which Unicode writes it, and shown as it
+// was given.
+func TestSearchIsOfNormalForms(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		const composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+		named := func(name string) func(*vault.ConnectionRow) {
+			return func(c *vault.ConnectionRow) {
+				c.EndUser, c.Account.Label, c.ExternalID = vault.EndUser{ID: "x", Name: name}, "", ""
+				c.Tags = map[string]string{"who-" + name: name}
+			}
+		}
+		one, two := w.connect(named(composed)), w.connect(named(decomposed))
+		resolve := vault.New(vault.Config{})
+		for what, f := range map[string]vault.ConnectionFilter{
+			"composed":            {Query: composed},
+			"decomposed":          {Query: decomposed},
+			"its beginning":       {Query: "zo"},
+			"a tag":               {Tags: map[string]string{"who-" + composed: composed}},
+			"a decomposed tag":    {Tags: map[string]string{"who-" + decomposed: decomposed}},
+			"a tag in the search": {Query: "tag:who-" + decomposed + "=" + composed},
+		} {
+			list, err := w.Connections(t.Context(), w.env.ID, resolve.ResolveFilter(vault.Caller{}, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, what, list, []vault.Connection{two.Connection, one.Connection})
+		}
+		tags := map[string]string{"who": decomposed}
+		w.do(func(ctx context.Context, tx vault.Tx) error {
+			return tx.UpdateConnection(ctx, one.ID, vault.ConnectionPatch{Tags: &tags}, noon)
+		})
+		list, err := w.Connections(t.Context(), w.env.ID, vault.ConnectionFilter{Tags: map[string]string{"who": composed}})
+		if err != nil || len(list) != 1 || list[0].Tags["who"] != decomposed {
+			t.Errorf("after a change: %+v, %v", list, err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/claviger/claviger/internal/fault"
 )
@@ -68,12 +71,16 @@ func checkTags(tags map[string]string) []fault.Field {
 	var fields []fault.Field
 	for k, value := range tags {
 		pointer := "/tags/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(k)
-		if f := checkText("/tags", k, 1, maxTagKey); f != nil {
+		// In NFC, in which they are kept for filters, text may be longer.
+		if f := cmp.Or(checkText("/tags", k, 1, maxTagKey), checkText("/tags", norm.NFC.String(k), 1, maxTagKey)); f != nil {
 			fields = append(fields, *f)
 		}
-		if f := checkText(pointer, value, 0, maxTagValue); f != nil {
+		if f := cmp.Or(checkText(pointer, value, 0, maxTagValue), checkText(pointer, norm.NFC.String(value), 0, maxTagValue)); f != nil {
 			fields = append(fields, *f)
 		}
+	}
+	if len(FoldTags(tags)) < len(tags) {
+		fields = append(fields, fault.Field{Pointer: "/tags", Detail: "Two names are the same but for the way in which their accents are written."})
 	}
 	return fields
 }
