@@ -111,9 +111,9 @@ func auditFilter(q *httpd.Params) vault.AuditFilter {
 	f := vault.AuditFilter{
 		ConnectionID:  q.String("connection_id", maxParam),
 		ActorID:       q.String("actor", maxParam),
-		Action:        vault.Action(q.OneOf("action", actionValues()...)),
+		Action:        httpd.OneOf(q, "action", actionValues()...),
 		IntegrationID: q.String("integration_id", maxParam),
-		Refused:       q.OneOf("outcome", "", outcomeRefused) != "",
+		Refused:       httpd.OneOf(q, "outcome", "", outcomeRefused) != "",
 		Since:         q.Time("since"),
 		Until:         q.Time("until"),
 	}

@@ -67,7 +67,7 @@ func (h *Handler) chooseRevocations(c echo.Context, _ visit) error {
 // bulkTarget reads a target, and answers the query that it stands in.
 func bulkTarget(c echo.Context) (vault.BulkTarget, url.Values, error) {
 	q := httpd.Query(c)
-	t := vault.BulkTarget{All: q.OneOf(allParam, "", "yes") != ""}
+	t := vault.BulkTarget{All: httpd.OneOf(q, allParam, "", "yes") != ""}
 	ids := q.String(idsParam, maxTarget)
 	t.Filter = connectionFilter(q)
 	query := connectionQuery(t.Filter)

@@ -167,7 +167,7 @@ func (h *Handler) showRevocations(c echo.Context, v visit) error {
 		return err
 	}
 	q := httpd.Query(c)
-	show, p := q.OneOf("show", "", "failed", "unconfirmed", "untold", "confirmed", "before", "missing", "all"), pageOf(q)
+	show, p := httpd.OneOf(q, "show", "", "failed", "unconfirmed", "untold", "confirmed", "before", "missing", "all"), pageOf(q)
 	if err := q.Err(); err != nil {
 		return err
 	}

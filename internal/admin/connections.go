@@ -88,24 +88,15 @@ func connectionFilter(q *httpd.Params) vault.ConnectionFilter {
 		EndUserID:   q.String("end_user_id", maxParam),
 		Tags:        q.Prefixed("tag.", maxParam),
 		Query:       q.String("q", maxParam),
-		LastRead:    vault.LastRead(q.OneOf("last_read", spans(vault.LastReads())...)),
-		Expires:     vault.Expires(q.OneOf("expires", spans(vault.ExpiresSpans())...)),
+		// A form sends "" for any.
+		Status:   httpd.OneOf(q, "status", append(vault.Statuses(), failing, "")...),
+		LastRead: httpd.OneOf(q, "last_read", append(vault.LastReads(), "")...),
+		Expires:  httpd.OneOf(q, "expires", append(vault.ExpiresSpans(), "")...),
 	}
-	status := q.OneOf("status", "", string(vault.StatusPending), string(vault.StatusActive),
-		string(vault.StatusReconnectRequired), string(vault.StatusRevoked), failing)
-	if f.Failing = status == failing; !f.Failing {
-		f.Status = vault.Status(status)
+	if f.Failing = f.Status == failing; f.Failing {
+		f.Status = ""
 	}
 	return f
-}
-
-// spans are the values of a parameter, "" for any.
-func spans[S ~string](all []S) []string {
-	values := []string{""}
-	for _, s := range all {
-		values = append(values, string(s))
-	}
-	return values
 }
 
 // GET /admin/connections

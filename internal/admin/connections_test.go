@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,10 @@ func TestConnectionsByTimePages(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	w.wantOn(second, []string{">Start</a>"}, ">More</a>")
+	elsewhere := strings.Replace(link(t, first, "More"), "expires=within_1d", "last_read=over_7d", 1)
+	if a := b.get("/admin/connections" + elsewhere); a.status != http.StatusBadRequest || !strings.Contains(a.body, "The parameter cursor must be a next_cursor of this list") {
+		t.Errorf("with the cursor of another order: %d\n%s", a.status, a.body)
+	}
 }
 
 // link is the query of the link with a text on a page.

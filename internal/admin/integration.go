@@ -60,7 +60,7 @@ func (h *Handler) integration(c echo.Context, v *visit) (vault.Integration, erro
 // GET /admin/integrations/{id}
 func (h *Handler) showIntegration(c echo.Context, v visit) error {
 	q := httpd.Query(c)
-	done := q.OneOf("done", "", doneCreated, doneChanged, doneSecret, doneDropped)
+	done := httpd.OneOf(q, "done", "", doneCreated, doneChanged, doneSecret, doneDropped)
 	if err := q.Err(); err != nil {
 		return err
 	}

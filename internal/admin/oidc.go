@@ -49,7 +49,7 @@ type adminTrip struct {
 // that the provider leads on to.
 func (h *Handler) goToProvider(c echo.Context) error {
 	q := httpd.Query(c)
-	next, again := inside(c, q.String("next", maxNext)), q.OneOf("again", "", "1") == "1"
+	next, again := inside(c, q.String("next", maxNext)), httpd.OneOf(q, "again", "", "1") == "1"
 	if err := q.Err(); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (h *Handler) newSignInPage(next string) signInPage {
 // GET /admin/sign-in
 func (h *Handler) askToSignIn(c echo.Context) error {
 	q := httpd.Query(c)
-	next, why := inside(c, q.String("next", maxNext)), q.OneOf("after", "", afterSession, afterSignOut)
+	next, why := inside(c, q.String("next", maxNext)), httpd.OneOf(q, "after", "", afterSession, afterSignOut)
 	if err := q.Err(); err != nil {
 		return err
 	}

@@ -83,10 +83,10 @@ func actionWords(a vault.Action) string {
 }
 
 // actionValues is what a filter takes, "" for any.
-func actionValues() []string {
-	values := []string{""}
+func actionValues() []vault.Action {
+	values := []vault.Action{""}
 	for _, x := range actions {
-		values = append(values, string(x.action))
+		values = append(values, x.action)
 	}
 	return values
 }

@@ -59,12 +59,15 @@ func (h *Handler) listConnections(c echo.Context, caller vault.Caller) error {
 	f := vault.ConnectionFilter{
 		Integration: q.String("integration", maxParam),
 		EndUserID:   q.String("end_user_id", maxParam),
-		Status: vault.Status(q.OneOf("status", string(vault.StatusPending), string(vault.StatusActive),
-			string(vault.StatusReconnectRequired), string(vault.StatusRevoked))),
-		Tags:  q.Prefixed("tag.", maxParam),
-		Query: q.String("q", maxParam),
-		Page:  p.page(),
+		Status:      httpd.OneOf(q, "status", vault.Statuses()...),
+		Failing:     q.Bool("failing"),
+		LastRead:    httpd.OneOf(q, "last_read", vault.LastReads()...),
+		Expires:     httpd.OneOf(q, "expires", vault.ExpiresSpans()...),
+		Tags:        q.Prefixed("tag.", maxParam),
+		Query:       q.String("q", maxParam),
+		Page:        p.page(),
 	}
+	_, p.cursor, _ = f.ParseCursor() // its id; what it says besides is for the vault to judge
 	if err := p.err(q); err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (h *Handler) listConnections(c echo.Context, caller vault.Caller) error {
 	if err != nil {
 		return err
 	}
-	return answerPage(c, p, found, func(x vault.Connection) string { return x.ID }, showConnection)
+	return answerPage(c, p, found, func(x vault.Connection) string { return f.CursorOf(&x) }, showConnection)
 }
 
 // GET /v1/connections/{id}

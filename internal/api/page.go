@@ -17,7 +17,8 @@ const (
 	maxParam     = 256 // bytes
 )
 
-// list is one page of a list, newest first; of events, oldest first.
+// list is one page of a list, newest first where it does not say otherwise; of
+// events, oldest first.
 type list[T any] struct {
 	Data []T `json:"data"`
 	// NextCursor asks for what comes after; null where nothing does, or where

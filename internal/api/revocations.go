@@ -66,6 +66,9 @@ type revocationFilter struct {
 	Integration string            `json:"integration"`
 	EndUserID   string            `json:"end_user_id"`
 	Status      vault.Status      `json:"status"`
+	Failing     bool              `json:"failing"`
+	LastRead    vault.LastRead    `json:"last_read"`
+	Expires     vault.Expires     `json:"expires"`
 	Tags        map[string]string `json:"tags"`
 	Query       string            `json:"q"`
 }
@@ -90,17 +93,13 @@ func (n *newRevocation) target() (vault.BulkTarget, error) {
 		}
 	}
 	if f := n.Filter; f != nil {
-		switch f.Status {
-		case "", vault.StatusPending, vault.StatusActive, vault.StatusReconnectRequired:
-		default:
+		if f.Status == vault.StatusRevoked {
 			return t, fault.InvalidField("/filter/status", "Must be pending, active or reconnect_required.")
 		}
-		for name, value := range map[string]string{"integration": f.Integration, "end_user_id": f.EndUserID, "q": f.Query} {
-			if len(value) > maxParam {
-				return t, fault.InvalidField("/filter/"+name, "Must be at most %d bytes.", maxParam)
-			}
+		t.Filter = vault.ConnectionFilter{
+			Integration: f.Integration, EndUserID: f.EndUserID, Status: f.Status, Failing: f.Failing,
+			LastRead: f.LastRead, Expires: f.Expires, Tags: f.Tags, Query: f.Query,
 		}
-		t.Filter = vault.ConnectionFilter{Integration: f.Integration, EndUserID: f.EndUserID, Status: f.Status, Tags: f.Tags, Query: f.Query}
 	}
 	return t, nil
 }
@@ -241,8 +240,8 @@ func (h *Handler) listRevocationItems(c echo.Context, caller vault.Caller) error
 	q := httpd.Query(c)
 	p := pageOf(q)
 	f := vault.BulkItemFilter{
-		Outcome: vault.BulkOutcome(q.OneOf("outcome", string(vault.BulkRevoked), string(vault.BulkAlreadyRevoked), string(vault.BulkMissing), string(vault.BulkFailed))),
-		Told:    vault.Outcome(q.OneOf("provider", string(vault.OutcomeRevoked), string(vault.OutcomeUnsupported), string(vault.OutcomeFailed))),
+		Outcome: httpd.OneOf(q, "outcome", vault.BulkRevoked, vault.BulkAlreadyRevoked, vault.BulkMissing, vault.BulkFailed),
+		Told:    httpd.OneOf(q, "provider", vault.OutcomeRevoked, vault.OutcomeUnsupported, vault.OutcomeFailed),
 		Page:    p.page(),
 	}
 	if err := p.err(q); err != nil {

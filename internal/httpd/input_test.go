@@ -110,7 +110,7 @@ func TestQuery(t *testing.T) {
 				got = values{
 					Limit:  q.Int("limit", 50, 1, 100),
 					Raw:    q.Bool("raw"),
-					Status: q.OneOf("status", "active", "revoked"),
+					Status: httpd.OneOf(q, "status", "active", "revoked"),
 					Q:      q.String("q", 20),
 					Tags:   q.Prefixed("tag.", 20),
 					Since:  q.Time("since"),

@@ -46,15 +46,18 @@ func (p *Params) String(name string, limit int) string {
 	return s
 }
 
-// OneOf is a parameter that has one of the given values; "" where it is not
-// there.
-func (p *Params) OneOf(name string, allowed ...string) string {
+// OneOf is a parameter that is one of the given words; "" where it is not there.
+func OneOf[W ~string](p *Params, name string, words ...W) W {
 	s, ok := p.take(name)
-	if ok && !slices.Contains(allowed, s) {
-		p.fail(name, "must be one of %s", strings.Join(allowed, ", "))
-		return ""
+	if !ok || slices.Contains(words, W(s)) {
+		return W(s)
 	}
-	return s
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = string(word)
+	}
+	p.fail(name, "must be one of %s", strings.Join(texts, ", "))
+	return ""
 }
 
 // Int is a whole number from lo to hi; def where it is not there.

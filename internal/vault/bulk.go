@@ -85,8 +85,8 @@ type BulkRevocation struct {
 	Status    BulkStatus
 	// Filter is what was asked for, nil where it was ids.
 	Filter *ConnectionFilter
-	// Gathered says that all items are written down; GatheredTo is the cursor of
-	// the filter's list until then. No connection with an id above UpTo is one of
+	// Gathered says that all items are written down; until then GatheredTo is the
+	// lowest id that was looked at. No connection with an id above UpTo is one of
 	// them: it was made later.
 	Gathered   bool
 	UpTo       string
@@ -245,6 +245,8 @@ func (t *BulkTarget) check() error {
 		return fault.InvalidField("/connection_ids", "Must be at most %d.", MaxBulkIDs)
 	case slices.ContainsFunc(t.IDs, func(id string) bool { return id == "" || len(id) > maxIDLength }):
 		return fault.InvalidField("/connection_ids", "Must be ids of connections.")
+	case len(t.IDs) == 0 && len(t.Filter.faults()) > 0:
+		return fault.InvalidFields(t.Filter.faults()...)
 	case len(t.IDs) == 0 && !t.Filter.tagged().wholeQuery():
 		return fault.InvalidField("/filter/q", "Must be at most %d words of at most %d bytes: the rest is not looked for, and more would be revoked than it says.", maxWords, maxTerm)
 	case len(t.IDs) == 0 && t.Filter.all() && !t.All:

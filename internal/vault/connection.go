@@ -23,6 +23,11 @@ const (
 	StatusRevoked Status = "revoked"
 )
 
+// Statuses lists the statuses.
+func Statuses() []Status {
+	return []Status{StatusPending, StatusActive, StatusReconnectRequired, StatusRevoked}
+}
+
 // The reasons beside a status, for people and for programs that decide.
 const (
 	ReasonInvalidGrant     = "invalid_grant"        // the provider refused the refresh token

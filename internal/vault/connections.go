@@ -24,9 +24,13 @@ func (v *Vault) Connection(ctx context.Context, caller Caller, id string) (Conne
 }
 
 // Connections lists connections in the filter's order, see
-// [ConnectionFilter.Order].
+// [ConnectionFilter.Order]. The cursor of a list in another order is a
+// [fault.Malformed] that names the parameter.
 func (v *Vault) Connections(ctx context.Context, caller Caller, f ConnectionFilter) ([]Connection, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsRead, ""); err != nil {
+		return nil, err
+	}
+	if err := f.checkCursor(); err != nil {
 		return nil, err
 	}
 	return v.store.Connections(ctx, caller.EnvironmentID, v.ResolveFilter(caller, f))

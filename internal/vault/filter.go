@@ -1,9 +1,13 @@
 package vault
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/claviger/claviger/internal/fault"
 )
 
 // LastRead narrows a list by when headers were last read.
@@ -90,6 +94,48 @@ func (f ConnectionFilter) ReadSpan() (from, before time.Time) {
 	return time.Time{}, time.Time{}
 }
 
+// maxFilterText bounds what is looked for, in bytes.
+const maxFilterText = 256
+
+// faults says which members cannot be looked for, by their names in the filter of
+// a bulk revocation. A word that nobody knows would not narrow, and more would be
+// revoked than it says.
+func (f ConnectionFilter) faults() []fault.Field {
+	var wrong []fault.Field
+	for _, m := range []struct{ name, value string }{{"/filter/integration", f.Integration}, {"/filter/end_user_id", f.EndUserID}, {"/filter/q", f.Query}} {
+		if len(m.value) > maxFilterText {
+			wrong = append(wrong, fault.Field{Pointer: m.name, Detail: fmt.Sprintf("Must be at most %d bytes.", maxFilterText)})
+		}
+	}
+	wrong = append(wrong, unlisted("/filter/status", f.Status, Statuses())...)
+	wrong = append(wrong, unlisted("/filter/last_read", f.LastRead, LastReads())...)
+	return append(wrong, unlisted("/filter/expires", f.Expires, ExpiresSpans())...)
+}
+
+// unlisted is what to say of a word that is not one of all, nor empty.
+func unlisted[W ~string](pointer string, word W, all []W) []fault.Field {
+	if word == "" || slices.Contains(all, word) {
+		return nil
+	}
+	texts := make([]string, len(all))
+	for i, w := range all {
+		texts[i] = string(w)
+	}
+	return []fault.Field{{Pointer: pointer, Detail: "Must be one of " + strings.Join(texts, ", ") + "."}}
+}
+
+// checkCursor refuses the cursor of a list in another order: it would go on
+// anywhere.
+func (f ConnectionFilter) checkCursor() error {
+	if _, _, ok := f.ParseCursor(); ok {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Malformed, Message: "The query is not valid.",
+		Fields: []fault.Field{{Pointer: "cursor", Detail: "must be a next_cursor of this list, narrowed by the same last_read and expires"}},
+	}
+}
+
 // Order is what a list goes along.
 type Order int
 
@@ -100,6 +146,10 @@ const (
 	ReadFirst         // the day of the last read, the longest ago first
 	ReadLast          // the latest day first
 )
+
+// letter begins the cursors of an order, so that none is taken for that of
+// another. Those of [NewestFirst] are ids, and have none.
+func (o Order) letter() string { return [...]string{"", "e", "r", "l"}[o] }
 
 // Order is the order of the list that f narrows.
 func (f ConnectionFilter) Order() Order {
@@ -116,25 +166,29 @@ func (f ConnectionFilter) Order() Order {
 
 // CursorOf is the cursor that goes on after c in the list that f narrows.
 func (f ConnectionFilter) CursorOf(c *Connection) string {
+	at := ReadDay(c.LastReadAt)
 	switch f.Order() {
+	case NewestFirst:
+		return c.ID
 	case EndsFirst:
-		return strconv.FormatInt(c.EndsAt().UnixMicro(), 10) + "." + c.ID
-	case ReadFirst, ReadLast:
-		return strconv.FormatInt(ReadDay(c.LastReadAt), 10) + "." + c.ID
+		at = c.EndsAt().UnixMicro()
 	}
-	return c.ID
+	return f.Order().letter() + strconv.FormatInt(at, 10) + "." + c.ID
 }
 
 // ReadDay is the day of a time, counted from 1970 in UTC.
 func ReadDay(t time.Time) int64 { return t.UnixMicro() / day.Microseconds() }
 
-// ParseCursor reads what [ConnectionFilter.CursorOf] made; ok is false for
-// anything else. at is in microseconds or days, 0 where the list goes by id.
+// ParseCursor reads what [ConnectionFilter.CursorOf] made for a list in the same
+// order; ok is false for anything else. at is in microseconds or days, 0 where the
+// list goes by id. An empty cursor is that of the beginning.
 func (f ConnectionFilter) ParseCursor() (at int64, id string, ok bool) {
-	if f.Order() == NewestFirst {
-		return 0, f.Page.Cursor, !strings.Contains(f.Page.Cursor, ".")
+	cursor := f.Page.Cursor
+	if cursor == "" || f.Order() == NewestFirst {
+		return 0, cursor, !strings.Contains(cursor, ".")
 	}
-	text, id, ok := strings.Cut(f.Page.Cursor, ".")
+	text, id, _ := strings.Cut(cursor, ".")
+	text, ok = strings.CutPrefix(text, f.Order().letter())
 	at, err := strconv.ParseInt(text, 10, 64)
 	return at, id, ok && err == nil && id != ""
 }
