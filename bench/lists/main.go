@@ -106,7 +106,10 @@ func (q query) measure(ctx context.Context, out *tabwriter.Writer, times int) er
 	return err
 }
 
-// queries are those of the console.
+// gatherPart is how many connections a bulk revocation looks at in one part.
+const gatherPart = 1000
+
+// queries are those of the console, and of who revokes in bulk.
 func (w *world) queries(s vault.Store) []query {
 	page := vault.Page{Limit: 51}
 	list := func(name string, f vault.ConnectionFilter) query {
@@ -119,6 +122,13 @@ func (w *world) queries(s vault.Store) []query {
 	count := func(name string, few bool, f vault.ConnectionFilter, most int) query {
 		f.At = w.now
 		return query{name: name, few: few, run: func(ctx context.Context) (int, error) { return s.CountConnections(ctx, w.environment, f, most) }}
+	}
+	gather := func(name string, f vault.ConnectionFilter, looked int) query {
+		f.At = w.now
+		return query{name: name, run: func(ctx context.Context) (int, error) {
+			found, _, err := s.GatherRevocable(ctx, w.environment, f, w.middle, looked)
+			return len(found), err
+		}}
 	}
 	tags := func(key, value string) map[string]string { return map[string]string{key: value} }
 	return []query{
@@ -162,6 +172,10 @@ func (w *world) queries(s vault.Store) []query {
 		count("count up to 10,001: a first name", false, vault.ConnectionFilter{Query: "grace"}, 10_001),
 		count("count all: a status of few", true, vault.ConnectionFilter{Status: vault.StatusReconnectRequired}, 0),
 		count("count all", true, vault.ConnectionFilter{}, 0),
+		gather("gather: a status of many", vault.ConnectionFilter{Status: vault.StatusActive}, gatherPart),
+		gather("gather: not read for 30 days", vault.ConnectionFilter{LastRead: vault.LastReadOver30}, gatherPart),
+		gather("gather: not read for 30 days, with a status of few", vault.ConnectionFilter{LastRead: vault.LastReadOver30, Status: vault.StatusReconnectRequired}, gatherPart),
+		gather("gather: runs out within a day, a first name of 1 in 20", vault.ConnectionFilter{Query: "grace", Expires: vault.Expires1d}, gatherPart),
 		{name: "overview: by status", few: true, run: func(ctx context.Context) (int, error) {
 			found, err := s.CountByStatus(ctx, w.environment)
 			return len(found), err

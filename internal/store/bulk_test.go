@@ -70,7 +70,7 @@ func TestBulkRevocation(t *testing.T) {
 			}
 		}
 
-		b.Filter, b.Status, b.Gathered, b.GatheredTo = nil, vault.BulkStopped, true, "12.con_0"
+		b.Filter, b.Status, b.Gathered, b.GatheredTo = nil, vault.BulkStopped, true, "con_0"
 		b.BulkCounts = vault.BulkCounts{Total: 10, Revoked: 4, AlreadyRevoked: 1, Missing: 2, Failed: 1, ToldRevoked: 2, ToldUnsupported: 1}
 		b.StartedAt, b.FinishedAt, b.WorkedAt = noon.Add(1000), noon.Add(2000), noon.Add(3000)
 		w.do(func(ctx context.Context, tx vault.Tx) error { return tx.UpdateBulkRevocation(ctx, b) })

@@ -206,6 +206,9 @@ func (w *where) inOrder(f vault.ConnectionFilter) (tail string, args []any, ok b
 // narrowest answers the ids that one of the words or tags of a filter brings,
 // that which brings the fewest; narrow is false where each brings many.
 func (r reader) narrowest(ctx context.Context, environmentID string, f vault.ConnectionFilter) (ids []string, narrow bool, err error) {
+	if len(f.Tags) > vault.MaxTags {
+		return nil, true, nil // no connection has so many
+	}
 	try := func(from, condition string, args ...any) error {
 		var w where
 		w.and(condition, args...)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -115,20 +116,14 @@ func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlac
 	return worked, at, err
 }
 
-// gatherSome writes some more of what the filter matches down: a page of the list
-// that anybody gets. To find it may take a while, in which nothing is locked.
+// gatherSome looks at some more connections, and writes down which of them the
+// filter matches. It goes by their ids, whatever order a list with this filter
+// has: times move meanwhile, and what moves with them might slip past. Nothing is
+// locked while it looks.
 func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
-	f := *b.Filter
-	f.Page = Page{Cursor: b.GatheredTo, Limit: gatherPart}
-	found, err := v.store.Connections(ctx, b.EnvironmentID, f)
+	ids, next, err := v.store.GatherRevocable(ctx, b.EnvironmentID, *b.Filter, cmp.Or(b.GatheredTo, b.UpTo), gatherPart)
 	if err != nil {
 		return err
-	}
-	var ids []string
-	for i := range found {
-		if found[i].Status != StatusRevoked && found[i].ID <= b.UpTo {
-			ids = append(ids, found[i].ID)
-		}
 	}
 	return v.store.Update(ctx, func(tx Tx) error {
 		now, err := tx.LockBulkRevocation(ctx, b.EnvironmentID, b.ID)
@@ -140,9 +135,7 @@ func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
 			return err
 		}
 		now.Total, now.WorkedAt = now.Total+added, v.now()
-		if len(found) == gatherPart {
-			now.GatheredTo = f.CursorOf(&found[gatherPart-1])
-		} else {
+		if now.GatheredTo = next; next == "" {
 			now.Gathered, now.Status = true, BulkRunning
 		}
 		return tx.UpdateBulkRevocation(ctx, *now)

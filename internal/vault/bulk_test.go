@@ -240,6 +240,11 @@ func TestBulkRevocationIsAskedFor(t *testing.T) {
 			"too many":                   {vault.BulkTarget{IDs: many}, "/connection_ids"},
 			"an id that no row can have": {vault.BulkTarget{IDs: []string{string(make([]byte, 65))}}, "/connection_ids"},
 			"an empty id":                {vault.BulkTarget{IDs: []string{c.ID, ""}}, "/connection_ids"},
+			// None of these narrows.
+			"a span that there is not":     {vault.BulkTarget{Filter: vault.ConnectionFilter{LastRead: "over_1d"}}, "/filter/last_read"},
+			"an end that there is not":     {vault.BulkTarget{Filter: vault.ConnectionFilter{Expires: "soon"}, All: true}, "/filter/expires"},
+			"a status that there is not":   {vault.BulkTarget{Filter: vault.ConnectionFilter{Status: "failing"}}, "/filter/status"},
+			"an end user that is too long": {vault.BulkTarget{Filter: vault.ConnectionFilter{EndUserID: strings.Repeat("u", 257)}}, "/filter/end_user_id"},
 		} {
 			_, err := b.StartBulkRevocation(t.Context(), b.caller, vault.NewBulkRevocation{BulkTarget: tt.target})
 			wantKind(t, err, fault.Invalid)
@@ -281,6 +286,71 @@ func TestBulkRevocationIsAskedFor(t *testing.T) {
 		entries, err := b.Audit(t.Context(), b.caller, vault.AuditFilter{ConnectionID: c.ID, Action: vault.ActionConnectionRevoked, Page: vault.Page{Limit: 9}})
 		if err != nil || len(entries) != 1 || entries[0].ActorKind != vault.CallerAdmin || entries[0].ActorID != "adm" {
 			t.Errorf("revoked in the name of %+v, %v", entries, err)
+		}
+	})
+}
+
+// restless is a store in which something happens whenever a part has been looked
+// at, of few connections each.
+type restless struct {
+	vault.Store
+	between func()
+}
+
+func (r restless) GatherRevocable(ctx context.Context, environmentID string, f vault.ConnectionFilter, below string, _ int) ([]string, string, error) {
+	ids, next, err := r.Store.GatherRevocable(ctx, environmentID, f, below, 4)
+	r.between()
+	return ids, next, err
+}
+
+// TestBulkRevocationWhileTimesMove: what matches all the while is revoked, though
+// it is read, or renewed, between two parts of the gathering.
+func TestBulkRevocationWhileTimesMove(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		const n, day = 18, 24 * time.Hour
+		all := b.crowd(t, n)
+		must(t, b.Tidy(t.Context()))
+		raw, now := b.db.Raw(t), b.clock()
+		move := func(i int, ends, read time.Duration) {
+			_, err := raw.ExecContext(t.Context(), `UPDATE connections SET refresh_expires_at = $1, last_read_at = $2 WHERE id = $3`,
+				now.Add(ends).UnixMicro(), now.Add(read).UnixMicro(), all[i].ID)
+			must(t, err)
+		}
+		last := n - 1
+		for i := range all {
+			move(i, 10*day, -40*day)
+		}
+		move(last, 60*day, -40*day) // does not match
+		steps := 0
+		v := vault.New(vault.Config{
+			Store: restless{b.db.Open(t), func() {
+				for i := range last {
+					switch (i + steps) % 3 {
+					case 0:
+						move(i, time.Hour, -90*day)
+					case 1:
+						move(i, 6*day, -31*day)
+					default:
+						move(i, 5*day, -60*day)
+					}
+				}
+				steps++
+			}},
+			Keyset: b.keyset, Now: b.clock, CheckIntegration: func(vault.Integration) error { return nil }, TellProvider: b.tell,
+		})
+		r := b.start(t, vault.NewBulkRevocation{BulkTarget: vault.BulkTarget{Filter: vault.ConnectionFilter{LastRead: vault.LastReadOver30, Expires: vault.Expires30d}}})
+		later := b.of(t, vault.EndUser{ID: "later"}, "account-later", "rt-later")
+		must(t, v.Tidy(t.Context()))
+		if got := b.bulk(t, r.ID); got.Status != vault.BulkCompleted || got.Total != n-1 || got.Revoked != n-1 {
+			t.Errorf("in the end %+v", got)
+		}
+		for _, c := range []vault.Connection{all[last], later} {
+			if got := b.connection(t, c.ID); got.Status != vault.StatusActive {
+				t.Errorf("%s is %s", got.EndUser.ID, got.Status)
+			}
+		}
+		if steps < 4 {
+			t.Errorf("gathered in %d parts", steps)
 		}
 	})
 }

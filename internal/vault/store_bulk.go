@@ -18,6 +18,12 @@ type bulkReader interface {
 	// CountRevocable counts the connections that a bulk revocation with this target
 	// would revoke, and stops counting at most.
 	CountRevocable(ctx context.Context, environmentID string, t BulkTarget, most int) ([]BulkGroup, error)
+	// GatherRevocable looks at so many connections with ids below a bound, the
+	// highest first, or at all of the few that a word or a tag brings. It answers
+	// those that a bulk revocation with this filter would revoke. It goes along
+	// nothing that moves: whatever matches all the while is found. next is the bound
+	// for the rest, "" where there is none.
+	GatherRevocable(ctx context.Context, environmentID string, f ConnectionFilter, below string, look int) (ids []string, next string, err error)
 }
 
 // bulkTx is what a [Tx] can do to bulk revocations.

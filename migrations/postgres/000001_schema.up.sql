@@ -366,7 +366,7 @@ CREATE TABLE bulk_revocations (
     filter           text COLLATE "C", -- JSON; what was not asked for by id
     gathered         boolean NOT NULL,
     up_to            text COLLATE "C" NOT NULL, -- an id of the time of asking: what is made later has a later one
-    gathered_to      text COLLATE "C", -- the cursor of the list that is gathered
+    gathered_to      text COLLATE "C", -- the lowest id that was looked at
     total            bigint NOT NULL,
     revoked          bigint NOT NULL,
     already_revoked  bigint NOT NULL,
@@ -387,7 +387,7 @@ CREATE TABLE bulk_revocations (
     CONSTRAINT bulk_revocations_finished       CHECK ((status IN ('stopped', 'completed')) = (finished_at IS NOT NULL)),
     CONSTRAINT bulk_revocations_counts         CHECK (revoked >= 0 AND already_revoked >= 0 AND missing >= 0 AND failed >= 0 AND revoked + already_revoked + missing + failed <= total),
     CONSTRAINT bulk_revocations_told           CHECK (told_revoked >= 0 AND told_unsupported >= 0 AND told_failed >= 0 AND told_revoked + told_unsupported + told_failed <= revoked),
-    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 128 AND length(filter) <= 65536)
+    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 64 AND length(filter) <= 65536)
 );
 CREATE INDEX bulk_revocations_list     ON bulk_revocations (environment_id, id);
 CREATE INDEX bulk_revocations_at_work  ON bulk_revocations (worked_at) WHERE status IN ('gathering', 'running');
