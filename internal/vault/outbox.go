@@ -89,10 +89,11 @@ func revocationPlace(r *RevocationRow) place {
 // record is not told again. With more it claims the integration's next one in the
 // same transaction. A call that has begun is finished, whoever goes away.
 func (v *Vault) tellProvider(ctx context.Context, r *RevocationRow, more bool) (ProviderOutcome, *RevocationRow) {
-	kept := context.WithoutCancel(ctx)
-	calling, cancel := context.WithTimeout(kept, tellTimeout)
-	defer cancel()
+	calling, called := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
+	defer called()
 	outcome := v.tellOnce(calling, r)
+	kept, recorded := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer recorded()
 	more = more && outcome.Outcome != OutcomeFailed && ctx.Err() == nil
 	var next *RevocationRow
 	var err error
@@ -118,8 +119,12 @@ func (v *Vault) tellProvider(ctx context.Context, r *RevocationRow, more bool) (
 	return outcome, next
 }
 
-// recordTries is how often a record is tried that the database is not there for.
-const recordTries = 5
+// How often a record is tried that the database is not there for, and how long
+// all of that may take. It is over before anybody else claims the same revocation.
+const (
+	recordTries   = 5
+	recordTimeout = 2 * time.Minute
+)
 
 func (v *Vault) recordTold(ctx context.Context, tx Tx, r *RevocationRow, outcome Outcome) error {
 	if outcome != OutcomeFailed || r.Tries >= maxTells {

@@ -2,7 +2,9 @@ package vault_test
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,4 +94,50 @@ func TestToldSideBySide(t *testing.T) {
 			t.Errorf("the trail has %d, %v", len(due), err)
 		}
 	})
+}
+
+// TestRecordingHasAnEnd: a database that neither takes what came of a call nor
+// refuses it holds nobody up for ever, and no longer than the call is this
+// process's alone to make.
+func TestRecordingHasAnEnd(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "rt")
+		store := &stuckStore{Store: b.db.Open(t)}
+		v := vault.New(vault.Config{
+			Store: store, Keyset: b.keyset, Now: b.clock, CheckIntegration: func(vault.Integration) error { return nil }, Log: slog.New(slog.DiscardHandler),
+			TellProvider: func(context.Context, vault.Integration, vault.Connection, vault.Credential) vault.ProviderOutcome {
+				store.stuck.Store(true)
+				return vault.ProviderOutcome{Outcome: vault.OutcomeRevoked, Detail: "told"}
+			},
+		})
+		called := time.Now()
+		r, err := v.Revoke(t.Context(), b.caller, c.ID)
+		if err != nil || r.Provider.Outcome != vault.OutcomeRevoked {
+			t.Errorf("receipt %+v, %v", r, err)
+		}
+		if store.until.Before(called.Add(time.Minute)) || store.until.After(called.Add(4*time.Minute)) {
+			t.Errorf("it is to be recorded until %v, %v after the call", store.until, store.until.Sub(called))
+		}
+		b.pass(6 * time.Minute)
+		must(t, b.Tidy(t.Context()))
+		if told := b.heard(); len(told) != 1 { // what is not on record is told again
+			t.Errorf("told by the next process: %q", told)
+		}
+	})
+}
+
+// stuckStore writes nothing any more once it is stuck, and keeps until when it
+// would have been tried.
+type stuckStore struct {
+	vault.Store
+	stuck atomic.Bool
+	until time.Time
+}
+
+func (s *stuckStore) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	if !s.stuck.Load() {
+		return s.Store.Update(ctx, fn)
+	}
+	s.until, _ = ctx.Deadline()
+	return context.DeadlineExceeded
 }
