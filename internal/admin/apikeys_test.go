@@ -230,7 +230,7 @@ func TestLimitToWhatIsGone(t *testing.T) {
 	form := url.Values{
 		"token": {b.token(page)}, "id": matches(hiddenID, page), "name": {"worker"}, "scopes": {"credentials:read"}, "life": {"30"}, "integrations": {"toggl"},
 	}
-	if err := w.vault.DeleteIntegration(t.Context(), w.system(), "toggl", false); err != nil {
+	if err := w.vault.DeleteIntegration(t.Context(), w.system(), "toggl"); err != nil {
 		t.Fatal(err)
 	}
 	a := b.post("/admin/api-keys/new", form)

@@ -34,10 +34,13 @@ func (r revocationRow) State() string {
 	case vault.BulkGathering:
 		return "Looking for connections"
 	case vault.BulkRunning:
-		if !r.Unrevoked() {
-			return "Telling providers"
+		switch {
+		case r.Unrevoked():
+			return "Revoking"
+		case r.Undeleted():
+			return "Deleting the integration"
 		}
-		return "Revoking"
+		return "Telling providers"
 	case vault.BulkStopped:
 		return "Stopped"
 	case vault.BulkCompleted:
@@ -52,8 +55,13 @@ func (r revocationRow) Told() int64 { return r.Revoked - r.Untold() }
 // Left is how many are untouched.
 func (r revocationRow) Left() int64 { return r.Total - r.Done() }
 
-// CanStop says that there is something to be stopped.
-func (r revocationRow) CanStop() bool { return !r.Ended() && r.Unrevoked() }
+// Phase is what its page is loaded anew for, once it is another one.
+func (r revocationRow) Phase() string {
+	if r.Status == vault.BulkRunning && !r.Deletion.DeletedAt.IsZero() {
+		return "deleted"
+	}
+	return string(r.Status)
+}
 
 // Stopped says that it can be gone on with.
 func (r revocationRow) Stopped() bool { return r.Status == vault.BulkStopped }
@@ -82,6 +90,8 @@ type revocationShown struct {
 	frame
 	revocationRow
 	Notices []web.Notice
+	// CanResume says that the admin may go on with it.
+	CanResume bool
 	// Views are the parts of the report that have something in them.
 	Views []reportView
 	Items []reportItem
@@ -101,7 +111,7 @@ type reportItem struct{ vault.BulkItem }
 
 // Href is the connection's own page, "" where it is not there.
 func (i reportItem) Href() string {
-	if i.Outcome == vault.BulkMissing {
+	if i.Integration == "" {
 		return ""
 	}
 	return connectionPath(i.ConnectionID)
@@ -177,7 +187,8 @@ func (h *Handler) showRevocations(c echo.Context, v visit) error {
 		return err
 	}
 	row := revocationRow{b}
-	page := revocationShown{frame: v.frame(c, connectionsPath), revocationRow: row, Notices: row.notices()}
+	page := revocationShown{frame: v.frame(c, connectionsPath), revocationRow: row, Notices: append(row.deletionNotices(), row.notices()...)}
+	page.CanResume = row.Stopped() && (b.Deletion.IntegrationID == "" || v.caller.May(vault.ScopeIntegrationsWrite))
 	var f vault.BulkItemFilter
 	for _, view := range row.views() {
 		if show == "" && view.count > 0 { // the first that has something: what is left to do comes first
@@ -212,7 +223,10 @@ func (r revocationRow) notices() []web.Notice {
 	switch r.Status {
 	case vault.BulkStopped:
 		n := web.Notice{Kind: web.Warning, Title: "Stopped", Text: "No further connection is revoked. Providers are still told of those that were."}
-		if r.Gathered {
+		switch {
+		case r.Gathered && r.Left() == 0:
+			n.Text = "Nothing was left to revoke. Providers are still told of those that were revoked."
+		case r.Gathered:
 			n.Text = fmt.Sprintf("%s not revoked and left as they were. Providers are still told of those that were.", counted(int(r.Left()), "connection was", "connections were"))
 		}
 		all = append(all, n)
@@ -243,6 +257,36 @@ func (r revocationRow) notices() []web.Notice {
 	return all
 }
 
+// deletionNotices say what becomes of the integration that goes with its
+// connections.
+func (r revocationRow) deletionNotices() []web.Notice {
+	d := r.Deletion
+	open := []web.Link{{Href: integrationPath(d.IntegrationID), Text: "See the integration"}}
+	switch {
+	case d.IntegrationID == "":
+		return nil
+	case !d.DeletedAt.IsZero():
+		n := web.Notice{Kind: web.Success, Title: "The integration " + d.Key + " is deleted", Text: "Its settings are erased."}
+		if !r.Ended() {
+			n.Text += " What providers are still to be told, they are told all the same."
+		}
+		return []web.Notice{n}
+	case r.Status != vault.BulkStopped:
+		return []web.Notice{{
+			Kind: web.Info, Title: "The integration " + d.Key + " is being deleted", Links: open,
+			Text: "It goes as soon as none of its connections is left, without waiting for its provider. Nothing can be linked with it any more. To keep it, stop this.",
+		}}
+	}
+	n := web.Notice{
+		Kind: web.Warning, Title: "The integration " + d.Key + " was not deleted", Links: open,
+		Text: "Accounts can be linked with it as before. To go on is to delete it with all that is linked by then.",
+	}
+	if r.Failed > 0 && !r.Unrevoked() {
+		n.Text = "Not all of its connections could be revoked. Delete it again once that is mended."
+	}
+	return []web.Notice{n}
+}
+
 // GET /admin/revocations/{id}/progress
 //
 // One event, after which the browser asks again by itself: it looks like a
@@ -258,7 +302,7 @@ func (h *Handler) revocationsProgress(c echo.Context, v visit) error {
 	}
 	row := revocationRow{b}
 	data, err := json.Marshal(map[string]any{
-		"status": row.Status, "state": row.State(), "total": row.Total, "done": row.Done(), "told": row.Told(), "revoked": row.Revoked,
+		"status": row.Phase(), "state": row.State(), "total": row.Total, "done": row.Done(), "told": row.Told(), "revoked": row.Revoked,
 		"failed": row.Failed, "unconfirmed": row.ToldFailed,
 	})
 	if err != nil {

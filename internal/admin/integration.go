@@ -92,7 +92,29 @@ func (h *Handler) showIntegration(c echo.Context, v visit) error {
 			return err
 		}
 	}
+	if err := h.noteDeletion(c.Request().Context(), &v, &page); err != nil {
+		return err
+	}
 	return httpd.Render(c, http.StatusOK, "admin/integration", page)
+}
+
+// noteDeletion says that the integration is being deleted, if it is. Then it need
+// not be asked for again, and nothing can be linked to test it.
+func (h *Handler) noteDeletion(ctx context.Context, v *visit, page *integrationPage) error {
+	if !v.caller.May(vault.ScopeConnectionsRead) {
+		return nil
+	}
+	id, err := h.vault.DeletionOf(ctx, v.caller, page.ID)
+	if err != nil || id == "" {
+		return err
+	}
+	page.DeleteHref, page.TestHref = "", ""
+	page.Notices = append(page.Notices, web.Notice{
+		Kind: web.Warning, Title: "This integration is being deleted",
+		Text:  "Its connections are revoked first. Nothing can be linked with it any more.",
+		Links: []web.Link{{Href: revocationPath(id), Text: "How far it is"}},
+	})
+	return nil
 }
 
 // connectionLists leads to an integration's connections by their status, with

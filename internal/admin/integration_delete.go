@@ -17,8 +17,12 @@ import (
 type deleteIntegrationPage struct {
 	frame
 	integrationRow
-	// Live says that there are connections that are not revoked.
-	Live    bool
+	// Live says that there are connections that are not revoked. Count is how many,
+	// in words; "" where no list has them.
+	Live  bool
+	Count string
+	// Untold are those that the provider cannot be told of.
+	Untold  []revokeGroup
 	Confirm web.Field
 	Notices []web.Notice
 	Back    string
@@ -44,14 +48,27 @@ func (h *Handler) renderDelete(c echo.Context, v *visit, status int, in vault.In
 	page := deleteIntegrationPage{
 		frame: v.frame(c, integrationsPath), integrationRow: row, Confirm: confirm, Notices: notices, Back: row.Href(),
 	}
-	for _, s := range []vault.Status{vault.StatusActive, vault.StatusReconnectRequired, vault.StatusPending} {
-		found, err := h.vault.Connections(c.Request().Context(), v.caller, vault.ConnectionFilter{
-			Integration: in.Key, Status: s, Page: vault.Page{Limit: 1},
-		})
-		if err != nil {
+	ctx := c.Request().Context()
+	p, err := h.vault.PreviewBulkRevocation(ctx, v.caller, vault.BulkTarget{Filter: vault.ConnectionFilter{Integration: in.Key}})
+	if err != nil {
+		return err
+	}
+	// What was in the way a moment ago may be in no list: what is to mend a connection.
+	page.Live = p.Total > 0 || status == http.StatusConflict
+	if p.Total > 0 {
+		page.Count = grouped(p.Total, "connection", "connections")
+	}
+	if p.More {
+		page.Count = "more than " + page.Count
+	}
+	for _, g := range p.Groups {
+		group := revokeGroup{BulkGroup: g}
+		if group.Disconnection, err = h.disconnection(ctx, &vault.Connection{EnvironmentID: in.EnvironmentID, Integration: in.Key, Method: g.Method, Provider: in.Key}); err != nil {
 			return err
 		}
-		page.Live = page.Live || len(found) > 0
+		if !group.Tellable {
+			page.Untold = append(page.Untold, group)
+		}
 	}
 	return httpd.Render(c, status, "admin/integration-delete", page)
 }
@@ -74,7 +91,17 @@ func (h *Handler) deleteIntegration(c echo.Context, v visit) error {
 	if !confirmed(form, in.Key, &confirm) {
 		return h.renderDelete(c, &v, http.StatusUnprocessableEntity, in, confirm, nil)
 	}
-	err = h.vault.DeleteIntegration(ctx, v.caller, in.Key, form.Get("revoke") == "yes")
+	if form.Get("revoke") == "yes" {
+		b, err := h.vault.RevokeAndDeleteIntegration(ctx, v.caller, in.Key, 0)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			return c.Redirect(http.StatusSeeOther, revocationPath(b.ID))
+		}
+		return c.Redirect(http.StatusSeeOther, deletedPath(in.Key))
+	}
+	err = h.vault.DeleteIntegration(ctx, v.caller, in.Key)
 	if f, ok := fault.As(err); ok && f.Kind == fault.Conflict {
 		httpd.RecordOf(ctx).SetOutcome(f.Kind.Code())
 		return h.renderDelete(c, &v, http.StatusConflict, in, confirm, []web.Notice{{
@@ -85,5 +112,10 @@ func (h *Handler) deleteIntegration(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, withQuery(integrationsPath, url.Values{"deleted": {in.Key}}))
+	return c.Redirect(http.StatusSeeOther, deletedPath(in.Key))
+}
+
+// deletedPath is the list of integrations, which says that one is gone.
+func deletedPath(key string) string {
+	return withQuery(integrationsPath, url.Values{"deleted": {key}})
 }

@@ -318,7 +318,14 @@ func TestDeleteAnIntegration(t *testing.T) {
 			if a.status != tt.status || !strings.Contains(a.body, tt.want) {
 				t.Errorf("%s, typed %q: %d to %q\n%s", tt.key, tt.typed, a.status, a.location, a.body)
 			}
-			if tt.status == http.StatusSeeOther {
+			if tt.status != http.StatusSeeOther {
+				continue
+			}
+			if tt.revoke {
+				w.wantOn(b.page(a.location), []string{"The integration timelog is being deleted", "Stop</button>"})
+				w.tidy()
+				w.wantOn(b.page(a.location), []string{"The integration timelog is deleted", "Completed", conn.ID}, "Stop</button>", `href="/admin/connections/con_`)
+			} else {
 				w.wantOn(b.page(a.location), []string{"There is no integration “" + tt.key + "” any more"})
 			}
 		}
@@ -330,6 +337,74 @@ func TestDeleteAnIntegration(t *testing.T) {
 			t.Error("the connection is still there")
 		}
 	})
+}
+
+// TestDeleteWithConnections: how many, what becomes of them, and what is said while
+// it goes on, when it is stopped and in the end.
+func TestDeleteWithConnections(t *testing.T) {
+	w := one(t)
+	w.crowd(3)
+	w.connect("timelog", "personal_access_token", vault.NewImport{EndUser: ada})
+	owner, operator := w.admin(), w.admin(vault.RoleOperator)
+	in, err := w.vault.Integration(t.Context(), w.system(), "timelog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	its := "/admin/integrations/" + in.ID
+	question := owner.page(its + "/delete")
+	w.wantOn(question, []string{
+		"5 connections</a>, not revoked", "in the background", "Of 1 linked by personal_access_token, the credentials go on working", "Revoke its connections and delete it",
+	}, "Of 4 linked")
+	form := url.Values{"token": {owner.token(question)}, "confirm": {"timelog"}, "revoke": {"yes"}}
+	path := owner.post(its+"/delete", form).location
+	if again := owner.post(its+"/delete", form).location; !strings.HasPrefix(path, "/admin/revocations/rev_") || again != path {
+		t.Fatalf("to %q, and to %q", path, again)
+	}
+	w.wantOn(owner.page(path), []string{"The integration timelog is being deleted", `href="` + its + `"`, `data-status="gathering"`, "To keep it, stop this"})
+	w.wantOn(owner.page(its), []string{"This integration is being deleted", `href="` + path + `"`}, `/delete"`, `/test"`)
+	w.wantOn(owner.page("/admin/revocations"), []string{"with the integration timelog"})
+
+	token := url.Values{"token": {operator.token(operator.page("/admin/connections"))}}
+	if a := operator.post(path+"/stop", token); a.status != http.StatusSeeOther {
+		t.Fatalf("stop: %d", a.status)
+	}
+	w.wantOn(operator.page(path), []string{"The integration timelog was not deleted", "Stopped"}, "Go on</button>", "Completed")
+	w.wantOn(owner.page(its), []string{`/delete"`, `/test"`}, "being deleted")
+	if a := operator.post(path+"/resume", token); a.status != http.StatusForbidden {
+		t.Errorf("resumed by an operator: %d", a.status)
+	}
+	w.wantOn(owner.page(path), []string{"Go on</button>"})
+	if a := owner.post(path+"/resume", url.Values{"token": form["token"]}); a.status != http.StatusSeeOther {
+		t.Fatalf("resume: %d", a.status)
+	}
+	w.tidy()
+	w.wantOn(owner.page(path), []string{"The integration timelog is deleted", "Its settings are erased.", "Completed", "5 connections are revoked"}, "being deleted", "still to be told")
+	if a := owner.get(its); a.status != http.StatusNotFound {
+		t.Errorf("the integration: %d", a.status)
+	}
+	w.wantOn(owner.page("/admin/audit"), []string{"Integration deleted"})
+}
+
+// TestDeleteWithReconnectUnderWay: what is in no list is in the way all the same.
+func TestDeleteWithReconnectUnderWay(t *testing.T) {
+	w := one(t)
+	b := w.admin()
+	const path = "/admin/integrations/timelog/delete"
+	question := b.page(path)
+	over, mends := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada}), w.connect("timelog", "oidc", vault.NewImport{EndUser: ada})
+	if _, err := w.vault.Revoke(t.Context(), w.system(), over.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.Raw(t).ExecContext(t.Context(), `UPDATE connections SET replaces_id = '`+over.ID+`', status = 'pending', pending_until = 1 WHERE id = '`+mends.ID+`'`); err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"token": {b.token(question)}, "confirm": {"timelog"}}
+	a := b.post(path, form)
+	w.wantOn(a.body, []string{"It was not deleted", `name="revoke" value="yes"`}, "0 connections")
+	form.Set("revoke", "yes")
+	if a = b.post(path, form); !strings.HasPrefix(a.location, "/admin/revocations/rev_") {
+		t.Errorf("%d to %q", a.status, a.location)
+	}
 }
 
 // TestDeleteWantsAFreshSignIn: it revokes many at once.

@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +93,9 @@ func TestIntegrations(t *testing.T) {
 // TestDeleteIntegration: not from under live connections, unless that is meant.
 func TestDeleteIntegration(t *testing.T) {
 	each(t, func(w *world) {
+		ctx, stop := context.WithCancel(w.t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.must(w.vault.Run(ctx)) })
 		live, revoked := w.timelog(), w.timelog()
 		w.post("/v1/connections/"+revoked+"/revoke", nil).want(http.StatusOK)
 		w.delete("/v1/integrations/timelog").want(http.StatusConflict).code("conflict").has("revoke=true")
@@ -98,11 +103,45 @@ func TestDeleteIntegration(t *testing.T) {
 		w.delete("/v1/integrations/timelog?revoke=true").want(http.StatusNoContent)
 		w.get("/v1/integrations/timelog").want(http.StatusNotFound)
 		w.get("/v1/connections/" + live + "/headers").want(http.StatusNotFound) // rows go with their integration
+		id := w.get("/v1/revocations").want(http.StatusOK).is("data/0/deletes_integration/key", "timelog").text("data/0/id")
+		w.get("/v1/revocations/"+id+"?wait=30").want(http.StatusOK).is("status", "completed").is("revoked", 1.0)
+		stop()
+		running.Wait()
 		for _, f := range w.sand.TimeLog().Families() {
 			if f.RevokedBy == "" {
 				t.Errorf("TimeLog was not told: %+v", f)
 			}
 		}
+		w.delete("/v1/integrations/clicktime?revoke=true").want(http.StatusNoContent) // nothing is linked with it, and nobody waited for
+		if e := w.trail(vault.AuditFilter{Action: vault.ActionIntegrationDeleted}); len(e) != 2 || e[1].ActorKind != vault.CallerAPIKey {
+			t.Errorf("the trail has %+v", e)
+		}
+	})
+}
+
+// TestDeleteIntegrationTakesLonger than anybody waits.
+func TestDeleteIntegrationTakesLonger(t *testing.T) {
+	each(t, func(w *world) {
+		w.vault.StopWaiting()
+		live := w.timelog()
+		in := w.get("/v1/integrations/timelog").want(http.StatusOK).text("id")
+		deletes := object{"id": in, "key": "timelog", "deleted_at": nil}
+		a := w.delete("/v1/integrations/timelog?revoke=true").want(http.StatusAccepted).is("status", "gathering").is("deletes_integration", deletes)
+		path := "/v1/revocations/" + a.text("id")
+		if got := a.Header.Get("Location"); got != path {
+			t.Errorf("Location %q", got)
+		}
+		w.delete("/v1/integrations/timelog?revoke=true").want(http.StatusAccepted).is("id", a.text("id"))
+		w.get(path).want(http.StatusOK).is("deletes_integration", deletes)
+		w.post(path+"/stop", nil).want(http.StatusOK).is("status", "stopped").is("deletes_integration", deletes)
+		w.get("/v1/connections/"+live).want(http.StatusOK).is("status", "active")
+		w.post(path+"/resume", nil).want(http.StatusOK)
+		w.must(w.vault.Tidy(w.t.Context()))
+		now := w.clock.Now().Format(time.RFC3339)
+		w.get(path).want(http.StatusOK).is("status", "completed").is("deletes_integration", object{"id": in, "key": "timelog", "deleted_at": now})
+		w.get("/v1/integrations/timelog").want(http.StatusNotFound)
+		other := w.post("/v1/revocations", object{"connection_ids": []string{w.toggl()}}).want(http.StatusAccepted)
+		other.is("deletes_integration", nil)
 	})
 }
 

@@ -116,6 +116,10 @@ func (h *Handler) patchIntegration(c echo.Context, caller vault.Caller) error {
 	return c.JSON(http.StatusOK, h.showIntegration(patched))
 }
 
+// deleteWait is how long a request waits for the connections of an integration to
+// be revoked: most integrations are gone by then.
+const deleteWait = 5 * time.Second
+
 // DELETE /v1/integrations/{key}
 func (h *Handler) deleteIntegration(c echo.Context, caller vault.Caller) error {
 	q := httpd.Query(c)
@@ -123,8 +127,19 @@ func (h *Handler) deleteIntegration(c echo.Context, caller vault.Caller) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if err := h.vault.DeleteIntegration(c.Request().Context(), caller, c.Param("key"), revoke); err != nil {
+	ctx, key := c.Request().Context(), c.Param("key")
+	if !revoke {
+		if err := h.vault.DeleteIntegration(ctx, caller, key); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	}
+	b, err := h.vault.RevokeAndDeleteIntegration(ctx, caller, key, deleteWait)
+	if err != nil {
 		return err
+	}
+	if b != nil {
+		return acceptRevocation(c, *b)
 	}
 	return c.NoContent(http.StatusNoContent)
 }

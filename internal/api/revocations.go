@@ -24,9 +24,18 @@ type revocation struct {
 	Missing        int64            `json:"missing"`
 	Failed         int64            `json:"failed"`
 	Provider       providerCounts   `json:"provider"`
-	CreatedAt      time.Time        `json:"created_at"`
-	StartedAt      *time.Time       `json:"started_at"`
-	FinishedAt     *time.Time       `json:"finished_at"`
+	// DeletesIntegration is null where it deletes none.
+	DeletesIntegration *deletion  `json:"deletes_integration"`
+	CreatedAt          time.Time  `json:"created_at"`
+	StartedAt          *time.Time `json:"started_at"`
+	FinishedAt         *time.Time `json:"finished_at"`
+}
+
+// deletion is the integration that a bulk revocation deletes.
+type deletion struct {
+	ID        string     `json:"id"`
+	Key       string     `json:"key"`
+	DeletedAt *time.Time `json:"deleted_at"`
 }
 
 // actor is who asked for it, as in the trail.
@@ -44,12 +53,16 @@ type providerCounts struct {
 }
 
 func showRevocation(b vault.BulkRevocation) revocation {
-	return revocation{
+	shown := revocation{
 		ID: b.ID, Status: b.Status, CreatedBy: actor{b.ActorKind, b.ActorID},
 		Total: b.Total, Done: b.Done(), Revoked: b.Revoked, AlreadyRevoked: b.AlreadyRevoked, Missing: b.Missing, Failed: b.Failed,
 		Provider:  providerCounts{Revoked: b.ToldRevoked, Unsupported: b.ToldUnsupported, Failed: b.ToldFailed, Waiting: b.Untold()},
 		CreatedAt: b.CreatedAt, StartedAt: orNull(b.StartedAt), FinishedAt: orNull(b.FinishedAt),
 	}
+	if d := b.Deletion; d.IntegrationID != "" {
+		shown.DeletesIntegration = &deletion{ID: d.IntegrationID, Key: d.Key, DeletedAt: orNull(d.DeletedAt)}
+	}
+	return shown
 }
 
 // newRevocation is what a bulk revocation is asked for with.
@@ -121,6 +134,11 @@ func (h *Handler) createRevocation(c echo.Context, caller vault.Caller) error {
 	if err != nil {
 		return err
 	}
+	return acceptRevocation(c, b)
+}
+
+// acceptRevocation answers that a bulk revocation is on its way.
+func acceptRevocation(c echo.Context, b vault.BulkRevocation) error {
 	c.Response().Header().Set("Location", "/v1/revocations/"+b.ID)
 	return c.JSON(http.StatusAccepted, showRevocation(b))
 }

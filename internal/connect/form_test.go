@@ -365,11 +365,11 @@ func TestChoices(t *testing.T) { //nolint:tparallel // the cases take turns at o
 	}
 
 	// What was taken away since is not offered; without anything left it says so.
-	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "clicktime", false); err != nil {
+	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "clicktime"); err != nil {
 		t.Fatal(err)
 	}
 	b.follow(b.get("/connect/s/" + s.ID)).want(http.StatusOK).has("Link Toggl at Acme")
-	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "toggl-token", false); err != nil {
+	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "toggl-token"); err != nil {
 		t.Fatal(err)
 	}
 	b.get("/connect/s/" + s.ID).want(http.StatusGone).has("This cannot be linked any more")

@@ -169,7 +169,7 @@ func (p *planner) undeclaredIntegration(ctx context.Context, caller vault.Caller
 	}
 	s.verb = verbRemove
 	s.run = func(ctx context.Context, caller vault.Caller) error {
-		return p.vault.DeleteIntegration(ctx, caller, key, false)
+		return p.vault.DeleteIntegration(ctx, caller, key)
 	}
 	return s, nil
 }

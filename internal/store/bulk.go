@@ -11,12 +11,14 @@ import (
 
 const bulkColumns = `id, environment_id, actor_kind, actor_id, status, filter, gathered, up_to, gathered_to,
 	total, revoked, already_revoked, missing, failed, told_revoked, told_unsupported, told_failed,
-	created_at, started_at, finished_at, worked_at`
+	created_at, started_at, finished_at, worked_at,
+	deletes_integration_id, deletes_integration_key, integration_deleted_at`
 
 func scanBulk(row scanner) (b vault.BulkRevocation, err error) {
 	err = row.Scan(&b.ID, &b.EnvironmentID, &b.ActorKind, &b.ActorID, &b.Status, filterColumn{&b.Filter}, &b.Gathered, &b.UpTo, textColumn{&b.GatheredTo},
 		&b.Total, &b.Revoked, &b.AlreadyRevoked, &b.Missing, &b.Failed, &b.ToldRevoked, &b.ToldUnsupported, &b.ToldFailed,
-		timeColumn{&b.CreatedAt}, timeColumn{&b.StartedAt}, timeColumn{&b.FinishedAt}, timeColumn{&b.WorkedAt})
+		timeColumn{&b.CreatedAt}, timeColumn{&b.StartedAt}, timeColumn{&b.FinishedAt}, timeColumn{&b.WorkedAt},
+		textColumn{&b.Deletion.IntegrationID}, textColumn{&b.Deletion.Key}, timeColumn{&b.Deletion.DeletedAt})
 	return b, err
 }
 
@@ -92,6 +94,12 @@ func (r reader) BulkRevocationOf(ctx context.Context, environmentID, connectionI
 		return "", err
 	}
 	return *id, nil
+}
+
+func (r reader) BulkDeletionOf(ctx context.Context, environmentID, integrationID string) (*vault.BulkRevocation, error) {
+	return one(ctx, r.conn, "looking for the bulk revocation that deletes an integration", scanBulk, `
+		SELECT `+bulkColumns+` FROM bulk_revocations
+		WHERE environment_id = $1 AND deletes_integration_id = $2 AND status IN ('gathering', 'running')`, environmentID, integrationID)
 }
 
 // revocable is what a target matches.
@@ -211,10 +219,11 @@ func (t tx) InsertBulkRevocation(ctx context.Context, b vault.BulkRevocation) er
 	}
 	return t.insert(ctx, "inserting bulk revocation", `
 		INSERT INTO bulk_revocations (`+bulkColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
 		b.ID, b.EnvironmentID, string(b.ActorKind), b.ActorID, string(b.Status), filter, b.Gathered, b.UpTo, optional(b.GatheredTo),
 		b.Total, b.Revoked, b.AlreadyRevoked, b.Missing, b.Failed, b.ToldRevoked, b.ToldUnsupported, b.ToldFailed,
-		micros(b.CreatedAt), micros(b.StartedAt), micros(b.FinishedAt), micros(b.WorkedAt))
+		micros(b.CreatedAt), micros(b.StartedAt), micros(b.FinishedAt), micros(b.WorkedAt),
+		optional(b.Deletion.IntegrationID), optional(b.Deletion.Key), micros(b.Deletion.DeletedAt))
 }
 
 func (t tx) InsertBulkItems(ctx context.Context, id string, connectionIDs []string) (int64, error) {
@@ -243,7 +252,8 @@ func (t tx) LockBulkAtWork(ctx context.Context) (*vault.BulkRevocation, error) {
 	return one(ctx, t.conn, "looking for bulk revocations", scanBulk, `
 		SELECT `+bulkColumns+` FROM bulk_revocations
 		WHERE status IN ('gathering', 'running')
-			AND (NOT gathered OR revoked + already_revoked + missing + failed < total OR told_revoked + told_unsupported + told_failed = revoked)
+			AND (NOT gathered OR revoked + already_revoked + missing + failed < total OR told_revoked + told_unsupported + told_failed = revoked
+				OR (deletes_integration_id IS NOT NULL AND integration_deleted_at IS NULL))
 		ORDER BY worked_at LIMIT 1`+t.d.forUpdate)
 }
 
@@ -251,10 +261,12 @@ func (t tx) UpdateBulkRevocation(ctx context.Context, b vault.BulkRevocation) er
 	return t.must(ctx, "updating bulk revocation", `
 		UPDATE bulk_revocations
 		SET status = $2, gathered = $3, gathered_to = $4, total = $5, revoked = $6, already_revoked = $7, missing = $8, failed = $9,
-		    told_revoked = $10, told_unsupported = $11, told_failed = $12, started_at = $13, finished_at = $14, worked_at = $15
+		    told_revoked = $10, told_unsupported = $11, told_failed = $12, started_at = $13, finished_at = $14, worked_at = $15,
+		    integration_deleted_at = $16
 		WHERE id = $1`,
 		b.ID, string(b.Status), b.Gathered, optional(b.GatheredTo), b.Total, b.Revoked, b.AlreadyRevoked, b.Missing, b.Failed,
-		b.ToldRevoked, b.ToldUnsupported, b.ToldFailed, micros(b.StartedAt), micros(b.FinishedAt), micros(b.WorkedAt))
+		b.ToldRevoked, b.ToldUnsupported, b.ToldFailed, micros(b.StartedAt), micros(b.FinishedAt), micros(b.WorkedAt),
+		micros(b.Deletion.DeletedAt))
 }
 
 func (t tx) UntouchedBulkItems(ctx context.Context, id string, limit int) ([]string, error) {

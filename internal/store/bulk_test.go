@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -100,6 +101,90 @@ func TestBulkRevocation(t *testing.T) {
 			err := w.try(func(ctx context.Context, tx vault.Tx) error { return tx.UpdateBulkRevocation(ctx, broken) })
 			wantRefused(t, name, err)
 		}
+	})
+}
+
+// TestBulkDeletion: one at a time, and what is stopped is none.
+func TestBulkDeletion(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		ctx := t.Context()
+		w := newWorld(t, db.Open(t))
+		other := w.elsewhere()
+		begin := func() (vault.BulkRevocation, error) {
+			b := vault.BulkRevocation{
+				ID: newID("rev"), EnvironmentID: w.env.ID, ActorKind: vault.CallerAdmin, ActorID: "adm", Status: vault.BulkRunning, Gathered: true,
+				UpTo: newID("con"), CreatedAt: noon, WorkedAt: noon, Deletion: vault.BulkDeletion{IntegrationID: w.in.ID, Key: w.in.Key},
+			}
+			return b, w.try(func(ctx context.Context, tx vault.Tx) error { return tx.InsertBulkRevocation(ctx, b) })
+		}
+		update := func(b vault.BulkRevocation) error {
+			return w.try(func(ctx context.Context, tx vault.Tx) error { return tx.UpdateBulkRevocation(ctx, b) })
+		}
+		found := func(want *vault.BulkRevocation) {
+			t.Helper()
+			got, err := w.BulkDeletionOf(ctx, w.env.ID, w.in.ID)
+			if want == nil {
+				wantErr(t, "none", err, vault.ErrNotFound)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "the one at work", got, want)
+		}
+		found(nil)
+		b, err := begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found(&b)
+		_, err = w.BulkDeletionOf(ctx, other.env.ID, w.in.ID)
+		wantErr(t, "from another environment", err, vault.ErrNotFound)
+		_, err = begin()
+		wantErr(t, "a second one", err, vault.ErrDuplicate)
+
+		// There is nothing to revoke and nobody to tell, and still something to do.
+		var at *vault.BulkRevocation
+		work := func() error {
+			return w.try(func(ctx context.Context, tx vault.Tx) (err error) {
+				at, err = tx.LockBulkAtWork(ctx)
+				return err
+			})
+		}
+		b.BulkCounts = vault.BulkCounts{Total: 1, Revoked: 1}
+		if err := errors.Join(update(b), work()); err != nil || at.ID != b.ID {
+			t.Fatalf("at work: %+v, %v", at, err)
+		}
+		stopped := b
+		stopped.Status, stopped.FinishedAt = vault.BulkStopped, noon
+		if err := update(stopped); err != nil {
+			t.Fatal(err)
+		}
+		found(nil)
+		second, err := begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, "the first one again", update(b), vault.ErrDuplicate)
+		found(&second)
+
+		early := second
+		early.Status, early.FinishedAt = vault.BulkCompleted, noon
+		wantRefused(t, "completed, and not deleted", update(early))
+		second.Deletion.DeletedAt = noon
+		second.BulkCounts = vault.BulkCounts{Total: 1, Revoked: 1}
+		if err := update(second); err != nil {
+			t.Fatal(err)
+		}
+		found(&second)
+		wantErr(t, "with the provider still to be told", work(), vault.ErrNotFound)
+
+		plain := w.bulk(vault.ConnectionFilter{})
+		plain.Deletion.DeletedAt = noon
+		wantRefused(t, "deleted, and nothing to delete", update(plain))
+		half := plain
+		half.ID, half.Deletion = newID("rev"), vault.BulkDeletion{IntegrationID: "int_x"}
+		wantRefused(t, "an integration without its key", w.try(func(ctx context.Context, tx vault.Tx) error { return tx.InsertBulkRevocation(ctx, half) }))
 	})
 }
 

@@ -74,11 +74,11 @@ func (r reader) CandidatesOf(ctx context.Context, environmentID, id string) ([]s
 
 // ConnectionsOf lists the ids of an integration's connections that are not
 // revoked, candidates too.
-func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error) {
+func (r reader) ConnectionsOf(ctx context.Context, environmentID, integrationID, after string, limit int) ([]string, error) {
 	scan := func(row scanner) (id string, err error) { return id, row.Scan(&id) }
 	return many(ctx, r.conn, "listing connections of integration", scan,
-		`SELECT id FROM connections WHERE environment_id = $1 AND integration_id = $2 AND status <> 'revoked' ORDER BY id`,
-		environmentID, integrationID)
+		`SELECT id FROM connections WHERE environment_id = $1 AND integration_id = $2 AND id > $3 AND status <> 'revoked' ORDER BY id LIMIT $4`,
+		environmentID, integrationID, after, limit)
 }
 
 func (t tx) LockConnection(ctx context.Context, environmentID, id string) (*vault.ConnectionRow, error) {

@@ -49,7 +49,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"reads of a connection":      {"connection_id", "id"},
 			"activity of a connection":   {"connection_id", "id"},
 			"audit of an action":         {"action", "id"},
-			"connections of integration": {"integration_id"},
+			"connections of integration": {"integration_id", "id"},
 			"managed connections":        {"end_user_id", "id"},
 			"managed connection":         {"id"},
 			"reconnects, counted":        {"parent_id"},
@@ -66,6 +66,8 @@ func TestStatementsUseIndexes(t *testing.T) {
 			"revocable of one":           {"integration_id"},
 			"revocable of an end user":   {"end_user_id"},
 			"untouched":                  {"bulk_revocation_id"},
+			"deletion":                   {"deletes_integration_id"},
+			"revoked of integration":     {"integration_id"},
 			"outbox":                     {"integration_id", "due_at"},
 		}
 		bulk, many := w.bulk(vault.ConnectionFilter{}), vault.Page{Cursor: "zzz", Limit: 10}
@@ -121,7 +123,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 			},
 			"reconnects, counted":        func() error { _, err := tx.CountReconnects(ctx, session.ID); return err },
 			"reconnects, ended":          func() error { return tx.EndReconnects(ctx, session.ID, "x") },
-			"connections of integration": func() error { _, err := shown.ConnectionsOf(ctx, env, w.in.ID); return err },
+			"connections of integration": func() error { _, err := shown.ConnectionsOf(ctx, env, w.in.ID, "con", 10); return err },
 			"overdue connections":        func() error { _, err := shown.PendingBefore(ctx, noon, 10); return err },
 			"ended tests":                func() error { _, err := shown.EndedTests(ctx, noon, 10); return err },
 			"save":                       func() error { _, err := tx.SaveCredential(ctx, row.ID, 9, 0, change("active")); return err },
@@ -152,6 +154,11 @@ func TestStatementsUseIndexes(t *testing.T) {
 				_, err := shown.BulkRevocationOf(ctx, env, "c")
 				return ignore(err, vault.ErrNotFound)
 			},
+			"deletion": func() error {
+				_, err := shown.BulkDeletionOf(ctx, env, w.in.ID)
+				return ignore(err, vault.ErrNotFound)
+			},
+			"revoked of integration":   func() error { _, err := tx.DeleteRevokedConnections(ctx, env, w.in.ID, 10); return err },
 			"revocable":                count(vault.ConnectionFilter{}),
 			"revocable with a status":  count(vault.ConnectionFilter{Status: "active"}),
 			"revocable of one":         count(vault.ConnectionFilter{Integration: "toggl"}),

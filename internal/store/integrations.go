@@ -108,6 +108,16 @@ func (s *Store) PreviousSecretsUntil(ctx context.Context, now time.Time, limit i
 		micros(now), limit)
 }
 
+// DeleteRevokedConnections takes the newest first: what was to mend a connection
+// refers to that, and is newer.
+func (t tx) DeleteRevokedConnections(ctx context.Context, environmentID, integrationID string, limit int) (int64, error) {
+	return t.exec(ctx, "deleting revoked connections", `
+		DELETE FROM connections WHERE id IN (
+			SELECT id FROM connections WHERE environment_id = $1 AND integration_id = $2 AND status = 'revoked'
+			ORDER BY id DESC LIMIT $3)`,
+		environmentID, integrationID, limit)
+}
+
 // DeleteIntegration leaves it to the foreign keys to find a connection that is
 // not revoked: one may be inserted between any two statements of ours.
 func (t tx) DeleteIntegration(ctx context.Context, environmentID, id string) error {

@@ -116,9 +116,12 @@ func TestConnectionFilters(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		equal(t, "listed whole", list[0], w.read(list[0].ID).Connection)
-		ids, err := w.ConnectionsOf(ctx, w.env.ID, w.in.ID)
-		if err != nil || len(ids) != 5 || !slices.Contains(ids, candidate.ID) {
+		ids, err := w.ConnectionsOf(ctx, w.env.ID, w.in.ID, "", 100)
+		if err != nil || len(ids) != 5 || !slices.Contains(ids, candidate.ID) || !slices.IsSorted(ids) {
 			t.Errorf("connections of the integration: %v, %v", ids, err)
+		}
+		if rest, err := w.ConnectionsOf(ctx, w.env.ID, w.in.ID, ids[1], 2); err != nil || !slices.Equal(rest, ids[2:4]) {
+			t.Errorf("two from %s on: %v, %v", ids[1], rest, err)
 		}
 	})
 }

@@ -213,6 +213,41 @@ func TestIntegrations(t *testing.T) {
 	})
 }
 
+// TestDeleteRevokedConnections: those that refer to others before those.
+func TestDeleteRevokedConnections(t *testing.T) {
+	each(t, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Open(t))
+		other := w.elsewhere()
+		live, theirs := w.connect(), other.connect()
+		var revoked []vault.ConnectionRow
+		for range 3 {
+			c := w.connect()
+			revoked = append(revoked, c, w.connect(pending(noon), func(candidate *vault.ConnectionRow) { candidate.ReplacesID = c.ID }))
+		}
+		for _, c := range append(revoked, theirs) {
+			w.swap(func(ctx context.Context, tx vault.Tx) (bool, error) { return tx.Revoke(ctx, c.ID, "", noon) })
+		}
+		remove := func(environment string) (n int64) {
+			w.do(func(ctx context.Context, tx vault.Tx) (err error) {
+				n, err = tx.DeleteRevokedConnections(ctx, environment, w.in.ID, 4)
+				return err
+			})
+			return n
+		}
+		for i, want := range []int64{4, 2, 0} {
+			if n := remove(other.env.ID); n != 0 {
+				t.Errorf("%d are gone from another environment", n)
+			}
+			if n := remove(w.env.ID); n != want {
+				t.Errorf("part %d has %d, want %d", i, n, want)
+			}
+		}
+		if w.read(live.ID).Status != vault.StatusActive || other.read(theirs.ID).Status != vault.StatusRevoked {
+			t.Error("others are gone")
+		}
+	})
+}
+
 func TestDeleteIntegration(t *testing.T) {
 	each(t, func(t *testing.T, db *storetest.DB) {
 		ctx := t.Context()
@@ -231,7 +266,7 @@ func TestDeleteIntegration(t *testing.T) {
 		if w.read(revoked.ID).Status != vault.StatusRevoked {
 			t.Error("a refused delete took the revoked connection away")
 		}
-		ids, err := w.ConnectionsOf(ctx, w.env.ID, w.in.ID)
+		ids, err := w.ConnectionsOf(ctx, w.env.ID, w.in.ID, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}

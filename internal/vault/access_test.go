@@ -37,7 +37,7 @@ func operations(b *bench, id string) map[vault.Scope][]func(context.Context, vau
 				_, err := b.PatchIntegration(ctx, c, "timelog", vault.IntegrationPatch{})
 				return err
 			},
-			func(ctx context.Context, c vault.Caller) error { return b.DeleteIntegration(ctx, c, "timelog", false) },
+			func(ctx context.Context, c vault.Caller) error { return b.DeleteIntegration(ctx, c, "timelog") },
 		},
 		vault.ScopeConnectWrite: {
 			func(ctx context.Context, c vault.Caller) error {

@@ -41,6 +41,9 @@ func (v *Vault) BeginAttempt(ctx context.Context, caller Caller, binding Secret,
 		if err := session.usable(v.now()); err != nil {
 			return err
 		}
+		if err := v.linkable(ctx, tx, row.EnvironmentID, in.ID); err != nil {
+			return err
+		}
 		if err := tx.InsertAttempt(ctx, row); err != nil {
 			return err
 		}

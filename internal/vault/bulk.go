@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -83,11 +84,15 @@ type BulkRevocation struct {
 	ActorKind CallerKind
 	ActorID   string
 	Status    BulkStatus
-	// Filter is what was asked for, nil where it was ids.
+	// Filter is what was asked for, nil where it was ids or an integration.
 	Filter *ConnectionFilter
+	// Deletion is of the integration that all of the connections are of, where that
+	// is to be deleted once none of them is left.
+	Deletion BulkDeletion
 	// Gathered says that all items are written down; until then GatheredTo is the
-	// lowest id that was looked at. No connection with an id above UpTo is one of
-	// them: it was made later.
+	// lowest id that was looked at, of a deletion the highest. No connection with an
+	// id above UpTo is one of them: it was made later. That is no reason where the
+	// integration goes.
 	Gathered   bool
 	UpTo       string
 	GatheredTo string
@@ -105,6 +110,14 @@ func (b BulkRevocation) Ended() bool { return b.Status == BulkStopped || b.Statu
 
 // Unrevoked reports whether connections are left to be revoked, or to be found.
 func (b BulkRevocation) Unrevoked() bool { return !b.Gathered || b.Done() < b.Total }
+
+// Stoppable reports whether there is something left that stopping it would keep.
+func (b BulkRevocation) Stoppable() bool { return !b.Ended() && (b.Unrevoked() || b.Undeleted()) }
+
+// asker is whoever asked for it.
+func (b BulkRevocation) asker() Caller {
+	return Caller{Kind: b.ActorKind, ID: b.ActorID, EnvironmentID: b.EnvironmentID}
+}
 
 // BulkItem is one connection of a bulk revocation.
 type BulkItem struct {
@@ -204,11 +217,7 @@ func (v *Vault) StartBulkRevocation(ctx context.Context, caller Caller, n NewBul
 			return BulkRevocation{}, fault.New(fault.Conflict, "%d connections were expected, and by now it is %d. Nothing was revoked.", *n.Expect, p.Total)
 		}
 	}
-	id := newID("rev")
-	b := BulkRevocation{
-		ID: id, EnvironmentID: caller.EnvironmentID, ActorKind: caller.Kind, ActorID: caller.ID, CreatedAt: v.now(), WorkedAt: v.now(),
-		Status: BulkGathering, UpTo: newID("con"),
-	}
+	b := v.newBulk(caller)
 	ids, err := v.reachedIDs(ctx, caller, slices.Compact(slices.Sorted(slices.Values(n.IDs))))
 	if err != nil {
 		return BulkRevocation{}, err
@@ -221,21 +230,29 @@ func (v *Vault) StartBulkRevocation(ctx context.Context, caller Caller, n NewBul
 		b.Filter = &f
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
-		if err := tx.InsertBulkRevocation(ctx, b); err != nil {
+		if err := tx.InsertBulkRevocation(ctx, *b); err != nil {
 			return err
 		}
 		if len(ids) > 0 {
-			if _, err := tx.InsertBulkItems(ctx, id, ids); err != nil {
+			if _, err := tx.InsertBulkItems(ctx, b.ID, ids); err != nil {
 				return err
 			}
 		}
-		return tx.InsertAudit(ctx, v.bulkEntry(caller, ActionBulkCreated, &b))
+		return tx.InsertAudit(ctx, v.bulkEntry(caller, ActionBulkCreated, b))
 	})
 	if err != nil {
 		return BulkRevocation{}, fmt.Errorf("writing a bulk revocation down: %w", err)
 	}
 	wake(v.bulkUp)
-	return b, nil
+	return *b, nil
+}
+
+// newBulk begins a bulk revocation that the caller asks for.
+func (v *Vault) newBulk(caller Caller) *BulkRevocation {
+	return &BulkRevocation{
+		ID: newID("rev"), EnvironmentID: caller.EnvironmentID, ActorKind: caller.Kind, ActorID: caller.ID, CreatedAt: v.now(), WorkedAt: v.now(),
+		Status: BulkGathering, UpTo: newID("con"),
+	}
 }
 
 // check says what is wrong with a target.
@@ -280,16 +297,24 @@ func (v *Vault) BulkRevocation(ctx context.Context, caller Caller, id string) (B
 // WaitBulkRevocation is BulkRevocation, answered when it has ended or when wait is
 // over, whichever is first.
 func (v *Vault) WaitBulkRevocation(ctx context.Context, caller Caller, id string, wait time.Duration) (BulkRevocation, error) {
+	read := func() (BulkRevocation, error) { return v.BulkRevocation(ctx, caller, id) }
+	return v.waitBulk(ctx, wait, read, func(b *BulkRevocation) bool { return b.Ended() })
+}
+
+// waitBulk reads a bulk revocation until it is as wanted or wait is over.
+func (v *Vault) waitBulk(ctx context.Context, wait time.Duration, read func() (BulkRevocation, error), wanted func(*BulkRevocation) bool) (BulkRevocation, error) {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	poll := time.NewTicker(sessionPoll)
 	defer poll.Stop()
 	for {
-		b, err := v.BulkRevocation(ctx, caller, id)
-		if err != nil || b.Ended() {
+		turned := v.bulkTurned.wait() // before the read, so that no turn is missed
+		b, err := read()
+		if err != nil || wanted(&b) {
 			return b, err
 		}
 		select {
+		case <-turned:
 		case <-poll.C:
 		case <-deadline.C:
 			return b, nil
@@ -343,7 +368,7 @@ func (v *Vault) StopBulkRevocation(ctx context.Context, caller Caller, id string
 		switch {
 		case b.Status == BulkStopped:
 			return false, nil
-		case !b.Unrevoked():
+		case !b.Stoppable():
 			return false, fault.New(fault.Conflict, "All of its connections are revoked already.")
 		}
 		b.Status, b.FinishedAt = BulkStopped, v.now()
@@ -352,10 +377,20 @@ func (v *Vault) StopBulkRevocation(ctx context.Context, caller Caller, id string
 }
 
 // ResumeBulkRevocation goes on with one that was stopped, in the name of
-// whoever asked for it at first.
+// whoever asked for it at first. Where it deletes an integration, the caller has
+// to be allowed to; it is a conflict while another one is deleting the same.
 func (v *Vault) ResumeBulkRevocation(ctx context.Context, caller Caller, id string) (BulkRevocation, error) {
-	if err := v.RequireFresh(caller); err != nil {
+	if err := v.allowFresh(ctx, caller, ScopeConnectionsRevoke); err != nil {
 		return BulkRevocation{}, err
+	}
+	now, err := reachedBulk(caller)(v.store.BulkRevocation(ctx, caller.EnvironmentID, id))
+	if err != nil {
+		return BulkRevocation{}, err
+	}
+	if now.Deletion.IntegrationID != "" {
+		if err := v.allow(ctx, caller, ScopeIntegrationsWrite, ""); err != nil {
+			return BulkRevocation{}, err
+		}
 	}
 	b, err := v.turnBulk(ctx, caller, id, ActionBulkResumed, func(b *BulkRevocation) (bool, error) {
 		if b.Status != BulkStopped {
@@ -367,6 +402,9 @@ func (v *Vault) ResumeBulkRevocation(ctx context.Context, caller Caller, id stri
 		}
 		return true, nil
 	})
+	if errors.Is(err, ErrDuplicate) {
+		return BulkRevocation{}, fault.New(fault.Conflict, "Another bulk revocation is deleting the integration by now.")
+	}
 	wake(v.bulkUp)
 	return b, err
 }
@@ -391,5 +429,6 @@ func (v *Vault) turnBulk(ctx context.Context, caller Caller, id string, action A
 		}
 		return tx.InsertAudit(ctx, v.bulkEntry(caller, action, &b))
 	})
+	v.bulkTurned.broadcast()
 	return b, err
 }

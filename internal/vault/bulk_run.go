@@ -86,8 +86,9 @@ type bulkPlace struct{ environment, bulk, item string }
 
 func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlace, err error) {
 	var gathering *BulkRevocation
+	var turned bool // those who wait for it want to know
 	err = v.store.Update(ctx, func(tx Tx) error {
-		at, gathering = bulkPlace{}, nil
+		at, gathering, turned = bulkPlace{}, nil, false
 		b, err := tx.LockBulkAtWork(ctx)
 		if worked = err == nil; err != nil {
 			return ignoreMissing(err)
@@ -101,8 +102,10 @@ func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlac
 		switch {
 		case b.Unrevoked():
 			err = v.revokeSome(ctx, tx, b, most, &at)
+		case b.Undeleted():
+			turned, err = true, v.finishDeletion(ctx, tx, b)
 		default:
-			b.Status, b.FinishedAt = BulkCompleted, v.now()
+			b.Status, b.FinishedAt, turned = BulkCompleted, v.now(), true
 			err = tx.InsertAudit(ctx, v.bulkEntry(System("revoke", b.EnvironmentID), ActionBulkCompleted, b))
 		}
 		if err != nil {
@@ -113,15 +116,16 @@ func (v *Vault) bulkTry(ctx context.Context, most int) (worked bool, at bulkPlac
 	if err == nil && gathering != nil {
 		err = v.gatherSome(ctx, gathering)
 	}
+	if err == nil && turned {
+		v.bulkTurned.broadcast()
+	}
 	return worked, at, err
 }
 
-// gatherSome looks at some more connections, and writes down which of them the
-// filter matches. It goes by their ids, whatever order a list with this filter
-// has: times move meanwhile, and what moves with them might slip past. Nothing is
-// locked while it looks.
+// gatherSome looks at some more connections, and writes down which of them are to
+// be revoked. Nothing is locked while it looks.
 func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
-	ids, next, err := v.store.GatherRevocable(ctx, b.EnvironmentID, *b.Filter, cmp.Or(b.GatheredTo, b.UpTo), gatherPart)
+	ids, next, err := v.findSome(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -142,6 +146,21 @@ func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
 	})
 }
 
+// findSome goes by the ids of connections, whatever order a list with the filter
+// has: times move meanwhile, and what moves with them might slip past. Where an
+// integration goes it finds all that keeps it, what is to mend a connection too,
+// which no list has. next is "" where that is all.
+func (v *Vault) findSome(ctx context.Context, b *BulkRevocation) (ids []string, next string, err error) {
+	if b.Deletion.IntegrationID == "" {
+		return v.store.GatherRevocable(ctx, b.EnvironmentID, *b.Filter, cmp.Or(b.GatheredTo, b.UpTo), gatherPart)
+	}
+	ids, err = v.store.ConnectionsOf(ctx, b.EnvironmentID, b.Deletion.IntegrationID, b.GatheredTo, gatherPart)
+	if len(ids) == gatherPart {
+		next = ids[gatherPart-1]
+	}
+	return ids, next, err
+}
+
 // revokeSome revokes up to most connections in the name of whoever asked. Their
 // providers are told through the outbox. at is set to the one that it is at.
 func (v *Vault) revokeSome(ctx context.Context, tx Tx, b *BulkRevocation, most int, at *bulkPlace) error {
@@ -155,11 +174,10 @@ func (v *Vault) revokeSome(ctx context.Context, tx Tx, b *BulkRevocation, most i
 	if b.StartedAt.IsZero() {
 		b.StartedAt = v.now()
 	}
-	caller := Caller{Kind: b.ActorKind, ID: b.ActorID, EnvironmentID: b.EnvironmentID}
 	opened := map[string]Integration{}
 	for _, id := range ids {
 		at.item = id
-		item, err := v.revokeItem(ctx, tx, caller, b, id, opened)
+		item, err := v.revokeItem(ctx, tx, b, id, opened)
 		if err != nil {
 			return err
 		}
@@ -173,7 +191,7 @@ func (v *Vault) revokeSome(ctx context.Context, tx Tx, b *BulkRevocation, most i
 
 // revokeItem revokes one connection of a bulk revocation, if it is still there
 // to be revoked.
-func (v *Vault) revokeItem(ctx context.Context, tx Tx, caller Caller, b *BulkRevocation, id string, opened map[string]Integration) (BulkItem, error) {
+func (v *Vault) revokeItem(ctx context.Context, tx Tx, b *BulkRevocation, id string, opened map[string]Integration) (BulkItem, error) {
 	item := BulkItem{ConnectionID: id, DoneAt: v.now()}
 	row, err := tx.LockConnection(ctx, b.EnvironmentID, id)
 	switch {
@@ -193,7 +211,7 @@ func (v *Vault) revokeItem(ctx context.Context, tx Tx, caller Caller, b *BulkRev
 		}
 		opened[row.IntegrationID] = in
 	}
-	due, err := v.markLocked(ctx, tx, caller, row, in, marking{reason: ReasonRevokedByCaller, bulkID: b.ID})
+	due, err := v.markLocked(ctx, tx, b.asker(), row, in, marking{reason: ReasonRevokedByCaller, bulkID: b.ID})
 	if err != nil {
 		return item, err
 	}

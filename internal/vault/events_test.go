@@ -175,7 +175,7 @@ func TestEventsOfAnIntegration(t *testing.T) {
 		candidate(t, b, want[0])
 		waiting(t, b)
 		_, from := b.happened(t, 0)
-		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
+		b.removeIntegration(t)
 		events, _ := b.happened(t, from)
 		var got []string
 		for _, e := range events {

@@ -42,3 +42,7 @@ func (v *Vault) DropBefore(ctx context.Context, id string) error {
 	_, err := v.dropSome(ctx, id)
 	return err
 }
+
+// BulkPart does one part of the bulk revocation that has waited longest, and
+// reports whether there was one.
+func (v *Vault) BulkPart(ctx context.Context) (bool, error) { return v.bulkPart(ctx) }

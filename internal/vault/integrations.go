@@ -140,7 +140,7 @@ func mayMove(ctx context.Context, tx Tx, caller Caller, p *IntegrationPatch, in 
 	if in.HasClientSecret && p.ClientSecret == nil {
 		return fault.InvalidField("/client_secret", "Has to be given anew when endpoints change: it is sent to them.")
 	}
-	live, err := tx.ConnectionsOf(ctx, in.EnvironmentID, in.ID)
+	live, err := tx.ConnectionsOf(ctx, in.EnvironmentID, in.ID, "", 1)
 	if err != nil {
 		return fmt.Errorf("listing connections: %w", err)
 	}
@@ -196,52 +196,6 @@ func (v *Vault) Integrations(ctx context.Context, caller Caller, page Page) ([]I
 		return nil, err
 	}
 	return v.store.Integrations(ctx, caller.EnvironmentID, caller.Integrations, page)
-}
-
-// DeleteIntegration removes an integration. With connections that are not
-// revoked it is a conflict, unless revoke says to revoke them first. An admin has
-// to have signed in freshly, as for any revocation of many.
-func (v *Vault) DeleteIntegration(ctx context.Context, caller Caller, key string, revoke bool) error {
-	if err := v.allowFresh(ctx, caller, ScopeIntegrationsWrite); err != nil {
-		return err
-	}
-	row, err := v.integration(ctx, v.store, caller, key)
-	if err != nil {
-		return err
-	}
-	if revoke {
-		if err := v.allow(ctx, caller, ScopeConnectionsRevoke, ""); err != nil {
-			return err
-		}
-		if err := v.revokeAll(ctx, caller, row.ID); err != nil {
-			return err
-		}
-	}
-	err = v.store.Update(ctx, func(tx Tx) error {
-		if err := tx.DeleteIntegration(ctx, caller.EnvironmentID, row.ID); err != nil {
-			return err
-		}
-		e := v.entry(caller, ActionIntegrationDeleted)
-		e.IntegrationID = row.ID
-		return tx.InsertAudit(ctx, e)
-	})
-	if errors.Is(err, ErrInUse) {
-		return fault.New(fault.Conflict, "The integration has live connections. Revoke them first, or ask with revoke=true.")
-	}
-	return err
-}
-
-func (v *Vault) revokeAll(ctx context.Context, caller Caller, integrationID string) error {
-	ids, err := v.store.ConnectionsOf(ctx, caller.EnvironmentID, integrationID)
-	if err != nil {
-		return fmt.Errorf("listing connections of integration %s: %w", integrationID, err)
-	}
-	for _, id := range ids {
-		if _, err := v.revoke(ctx, caller, id, ReasonRevokedByCaller); err != nil && !fault.Is(err, fault.Revoked) {
-			return err
-		}
-	}
-	return nil
 }
 
 // OpenIntegration answers an integration of the caller's environment with its

@@ -67,7 +67,7 @@ func TestALimitOutlivesItsIntegration(t *testing.T) {
 			Name: "reader", Scopes: []vault.Scope{vault.ScopeCredentialsRead, vault.ScopeConnectionsRead}, Integrations: []string{"other"},
 		})
 		must(t, err)
-		must(t, b.DeleteIntegration(t.Context(), b.caller, "other", false))
+		must(t, b.DeleteIntegration(t.Context(), b.caller, "other"))
 		_, err = b.LookupHeaders(t.Context(), vault.Bearer{Key: key}, c.ID)
 		wantKind(t, err, fault.NotFound)
 		caller, err := b.Authenticate(t.Context(), vault.Bearer{Key: key})

@@ -182,7 +182,7 @@ func (v *Vault) create(ctx context.Context, tx Tx, caller Caller, s *SessionRow,
 		}
 		row.ReplacesID, action = target.ID, ActionConnectionReconnect
 	}
-	if err := tx.InsertConnection(ctx, row); err != nil {
+	if err := v.insertConnection(ctx, tx, row); err != nil {
 		return Connection{}, AuditEntry{}, fmt.Errorf("creating connection: %w", err)
 	}
 	if status == StatusActive {
@@ -326,7 +326,7 @@ func (v *Vault) ImportConnection(ctx context.Context, caller Caller, n NewImport
 	}
 	row.ExternalID = n.ExternalID
 	err = v.store.Update(ctx, func(tx Tx) error {
-		if err := tx.InsertConnection(ctx, row); err != nil {
+		if err := v.insertConnection(ctx, tx, row); err != nil {
 			return err
 		}
 		if err := v.emit(ctx, tx, EventCreated, &row.Connection, ""); err != nil {

@@ -414,7 +414,7 @@ func TestDeleteDuringRefresh(t *testing.T) {
 			t.Fatalf("the connection is gone, and took a new credential: %v", got)
 		}
 		b.provider(vault.OutcomeRevoked)
-		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
+		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog"))
 		b.pass(6 * time.Minute)
 		must(t, b.Tidy(t.Context()))
 		heard := b.heard()
@@ -467,20 +467,6 @@ func TestHeldBaseURLIsInTheTrail(t *testing.T) {
 		if actions[len(actions)-1] != vault.ActionBaseURLHeld || strings.Contains(b.connection(t, c.ID).BaseURL, "evil") {
 			t.Errorf("%v", actions)
 		}
-	})
-}
-
-func TestDeleteIntegration(t *testing.T) {
-	each(t, func(t *testing.T, b *bench) {
-		b.linked(t, "r1")
-		b.linked(t, "r2")
-		wantKind(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", false), fault.Conflict)
-		must(t, b.DeleteIntegration(t.Context(), b.caller, "timelog", true))
-		if len(b.heard()) != 2 {
-			t.Errorf("told %v", b.heard())
-		}
-		_, err := b.Integration(t.Context(), b.caller, "timelog")
-		wantKind(t, err, fault.NotFound)
 	})
 }
 

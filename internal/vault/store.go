@@ -207,8 +207,8 @@ type Reader interface {
 	// CandidatesOf lists the ids of the candidates that are to mend a connection.
 	CandidatesOf(ctx context.Context, environmentID, id string) ([]string, error)
 	// ConnectionsOf lists the ids of the connections of an integration that are
-	// not revoked, candidates too.
-	ConnectionsOf(ctx context.Context, environmentID, integrationID string) ([]string, error)
+	// not revoked, candidates too: up to limit from the one after the given on.
+	ConnectionsOf(ctx context.Context, environmentID, integrationID, after string, limit int) ([]string, error)
 
 	// Events lists up to limit of those that have a position, oldest first, from
 	// the one after the given position on; those of integrations with one of the
@@ -243,6 +243,9 @@ type Tx interface {
 	LockIntegration(ctx context.Context, environmentID, key string) (*IntegrationRow, error)
 	// UpdateIntegration writes everything but id, key, provider and times of creation.
 	UpdateIntegration(ctx context.Context, i IntegrationRow) error
+	// DeleteRevokedConnections removes up to limit of an integration's, the newest
+	// first, and answers how many.
+	DeleteRevokedConnections(ctx context.Context, environmentID, integrationID string, limit int) (int64, error)
 	// DeleteIntegration removes the row and its revoked connections, or answers
 	// [ErrInUse] while a connection of it is not revoked.
 	DeleteIntegration(ctx context.Context, environmentID, id string) error

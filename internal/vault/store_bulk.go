@@ -15,6 +15,9 @@ type bulkReader interface {
 	BulkItems(ctx context.Context, id string, f BulkItemFilter) ([]BulkItem, error)
 	// BulkRevocationOf answers the id of the one that revoked a connection.
 	BulkRevocationOf(ctx context.Context, environmentID, connectionID string) (string, error)
+	// BulkDeletionOf answers the one at work that deletes an integration, or has:
+	// there is one at most.
+	BulkDeletionOf(ctx context.Context, environmentID, integrationID string) (*BulkRevocation, error)
 	// CountRevocable counts the connections that a bulk revocation with this target
 	// would revoke, and stops counting at most.
 	CountRevocable(ctx context.Context, environmentID string, t BulkTarget, most int) ([]BulkGroup, error)
@@ -28,6 +31,8 @@ type bulkReader interface {
 
 // bulkTx is what a [Tx] can do to bulk revocations.
 type bulkTx interface {
+	// InsertBulkRevocation and UpdateBulkRevocation answer [ErrDuplicate] where
+	// another one at work deletes the same integration.
 	InsertBulkRevocation(ctx context.Context, b BulkRevocation) error
 	// InsertBulkItems writes untouched items and answers how many were new; the
 	// total is the caller's to count.

@@ -49,6 +49,7 @@ type Vault struct {
 	reads              *readLedger
 	master             *Keyset
 	sessionUp          *signal
+	bulkTurned         *signal
 	strangers          *strangers
 	trail              func() (*trailKeys, error)
 	noted              lastNoted
@@ -74,6 +75,7 @@ func New(cfg Config) *Vault {
 		reads:              newReadLedger(),
 		master:             cfg.Keyset,
 		sessionUp:          newSignal(),
+		bulkTurned:         newSignal(),
 		strangers:          newStrangers(),
 		trail:              newTrailKeys(cfg.Keyset),
 		retention:          cfg.AuditRetention,

@@ -382,6 +382,11 @@ CREATE TABLE bulk_revocations (
     started_at       INTEGER,
     finished_at      INTEGER,
     worked_at        INTEGER NOT NULL, -- whoever has waited longest is worked on next
+    -- What is deleted as soon as none of its connections is left; both or neither.
+    -- No foreign key: this outlives it.
+    deletes_integration_id  TEXT,
+    deletes_integration_key TEXT,
+    integration_deleted_at  INTEGER,
     CONSTRAINT bulk_revocations_pkey           PRIMARY KEY (id),
     CONSTRAINT bulk_revocations_environment_id FOREIGN KEY (environment_id) REFERENCES environments (id),
     CONSTRAINT bulk_revocations_actor_kind     CHECK (actor_kind IN ('api_key', 'end_user', 'admin', 'system')),
@@ -391,10 +396,13 @@ CREATE TABLE bulk_revocations (
     CONSTRAINT bulk_revocations_finished       CHECK ((status IN ('stopped', 'completed')) = (finished_at IS NOT NULL)),
     CONSTRAINT bulk_revocations_counts         CHECK (revoked >= 0 AND already_revoked >= 0 AND missing >= 0 AND failed >= 0 AND revoked + already_revoked + missing + failed <= total),
     CONSTRAINT bulk_revocations_told           CHECK (told_revoked >= 0 AND told_unsupported >= 0 AND told_failed >= 0 AND told_revoked + told_unsupported + told_failed <= revoked),
-    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 64 AND length(filter) <= 65536)
+    CONSTRAINT bulk_revocations_deletes        CHECK ((deletes_integration_id IS NULL) = (deletes_integration_key IS NULL) AND (integration_deleted_at IS NULL OR deletes_integration_id IS NOT NULL)),
+    CONSTRAINT bulk_revocations_deleted        CHECK (status <> 'completed' OR (integration_deleted_at IS NULL) = (deletes_integration_id IS NULL)),
+    CONSTRAINT bulk_revocations_length         CHECK (length(id) BETWEEN 1 AND 64 AND length(actor_id) <= 256 AND length(up_to) BETWEEN 1 AND 64 AND length(gathered_to) BETWEEN 1 AND 64 AND length(filter) <= 65536 AND length(deletes_integration_id) BETWEEN 1 AND 64 AND length(deletes_integration_key) BETWEEN 1 AND 64)
 ) STRICT;
 CREATE INDEX bulk_revocations_list     ON bulk_revocations (environment_id, id);
 CREATE INDEX bulk_revocations_at_work  ON bulk_revocations (worked_at) WHERE status IN ('gathering', 'running');
+CREATE UNIQUE INDEX bulk_revocations_deletes_key ON bulk_revocations (deletes_integration_id) WHERE deletes_integration_id IS NOT NULL AND status IN ('gathering', 'running');
 CREATE INDEX bulk_revocations_finished_at ON bulk_revocations (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE bulk_revocation_items (
