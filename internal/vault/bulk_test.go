@@ -395,7 +395,7 @@ func TestBulkRevocationStops(t *testing.T) {
 		}
 		_, err = b.ResumeBulkRevocation(t.Context(), b.caller, r.ID)
 		must(t, err)
-		done, err := b.WaitBulkRevocation(t.Context(), b.caller, r.ID, time.Minute)
+		done, err := b.WaitBulkRevocation(t.Context(), b.caller, r.ID, 5*time.Minute)
 		if err != nil || done.Status != vault.BulkCompleted {
 			t.Fatalf("%+v, %v", done, err)
 		}
