@@ -14,8 +14,11 @@ import (
 // are small, as requests wait for the rows in them, and on SQLite for the writer.
 const (
 	bulkPoll   = time.Second
-	gatherPart = 1000
 	revokePart = 32
+	// gatherPart connections are looked at in one statement, and less than twice as
+	// many written down in one part; where few of them match, it takes so many looks.
+	gatherPart  = 1000
+	gatherLooks = 10
 )
 
 // bulks works on bulk revocations until ctx ends.
@@ -152,7 +155,15 @@ func (v *Vault) gatherSome(ctx context.Context, b *BulkRevocation) error {
 // which no list has. next is "" where that is all.
 func (v *Vault) findSome(ctx context.Context, b *BulkRevocation) (ids []string, next string, err error) {
 	if b.Deletion.IntegrationID == "" {
-		return v.store.GatherRevocable(ctx, b.EnvironmentID, *b.Filter, cmp.Or(b.GatheredTo, b.UpTo), gatherPart)
+		next = cmp.Or(b.GatheredTo, b.UpTo)
+		for looks := 0; looks < gatherLooks && len(ids) < gatherPart && next != ""; looks++ {
+			var found []string
+			if found, next, err = v.store.GatherRevocable(ctx, b.EnvironmentID, *b.Filter, next, gatherPart); err != nil {
+				return nil, "", err
+			}
+			ids = append(ids, found...)
+		}
+		return ids, next, nil
 	}
 	ids, err = v.store.ConnectionsOf(ctx, b.EnvironmentID, b.Deletion.IntegrationID, b.GatheredTo, gatherPart)
 	if len(ids) == gatherPart {

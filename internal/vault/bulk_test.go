@@ -290,21 +290,21 @@ func TestBulkRevocationIsAskedFor(t *testing.T) {
 	})
 }
 
-// restless is a store in which something happens whenever a part has been looked
-// at, of few connections each.
+// restless is a store that looks at one connection at a time, and in which
+// something happens after each.
 type restless struct {
 	vault.Store
 	between func()
 }
 
 func (r restless) GatherRevocable(ctx context.Context, environmentID string, f vault.ConnectionFilter, below string, _ int) ([]string, string, error) {
-	ids, next, err := r.Store.GatherRevocable(ctx, environmentID, f, below, 4)
+	ids, next, err := r.Store.GatherRevocable(ctx, environmentID, f, below, 1)
 	r.between()
 	return ids, next, err
 }
 
 // TestBulkRevocationWhileTimesMove: what matches all the while is revoked, though
-// it is read, or renewed, between two parts of the gathering.
+// it is read, or renewed, while others are looked at, and between two parts.
 func TestBulkRevocationWhileTimesMove(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		const n, day = 18, 24 * time.Hour
@@ -349,8 +349,8 @@ func TestBulkRevocationWhileTimesMove(t *testing.T) {
 				t.Errorf("%s is %s", got.EndUser.ID, got.Status)
 			}
 		}
-		if steps < 4 {
-			t.Errorf("gathered in %d parts", steps)
+		if steps < n {
+			t.Errorf("gathered in %d looks", steps)
 		}
 	})
 }
