@@ -68,7 +68,7 @@ func TestDecodeJSONRefuses(t *testing.T) {
 		{name: "member in another case", body: `{"END_USER":{"id":"` + planted + `"}}`, wanted: `"/END_USER"`},
 		{name: "member twice", body: `{"ttl_seconds":1,"ttl_seconds":2}`, wanted: `{"pointer":"/ttl_seconds","detail":"is there twice"}`},
 		{name: "member twice in free data", body: `{"metadata":{"a":1,"a":2}}`, wanted: `"/metadata/a"`},
-		{name: "number for a string", body: `{"end_user":{"id":7731}}`, wanted: `{"pointer":"/end_user/id","detail":"must be a string"}`},
+		{name: "number for a string", body: `{"end_user":{"id":7731000000007731}}`, wanted: `{"pointer":"/end_user/id","detail":"must be a string"}`},
 		{name: "string for a number", body: `{"ttl_seconds":"` + planted + `"}`, wanted: `{"pointer":"/ttl_seconds","detail":"must be a whole number in range"}`},
 		{name: "fraction for a whole number", body: `{"ttl_seconds":1.5}`, wanted: "must be a whole number in range"},
 		{name: "number out of range", body: `{"ttl_seconds":99999999999999999999}`, wanted: "must be a whole number in range"},
@@ -115,7 +115,7 @@ func TestDecodeJSONRefuses(t *testing.T) {
 			if w.Code != status {
 				t.Errorf("status = %d, want %d", w.Code, status)
 			}
-			unwanted := []string{planted, "7731", "nnnnn", "secret", "httpd", "Go "}
+			unwanted := []string{planted, "7731000000007731", "nnnnn", "secret", "httpd", "Go "}
 			contains(t, "answer", w.Body.String(), []string{tt.wanted}, unwanted)
 			contains(t, "log", log.String(), nil, unwanted)
 		})
