@@ -17,16 +17,18 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-// auditCommand is `claviger audit verify|export`.
+// auditCommand is `claviger audit verify|acknowledge|export`.
 func auditCommand(ctx context.Context, p *process, args []string) error {
 	verb, rest := verbOf(args)
 	switch verb {
 	case "verify":
 		return auditVerify(ctx, p, rest)
+	case "acknowledge":
+		return auditAcknowledge(ctx, p, rest)
 	case "export":
 		return auditExport(ctx, p, rest)
 	}
-	return errors.New("audit wants one of: verify, export")
+	return errors.New("audit wants one of: verify, acknowledge, export")
 }
 
 // findingsShown is how many findings are printed; the rest is counted.
@@ -49,7 +51,7 @@ func auditVerify(ctx context.Context, p *process, args []string) error {
 		}
 		noted = &a
 	}
-	v := trailCheck{process: p, noted: noted}
+	v := trailCheck{process: p, noted: noted, database: *file == ""}
 	if *file != "" {
 		if v.keys, err = fileKeys(cfg, *public); err != nil {
 			return err
@@ -94,6 +96,8 @@ type trailCheck struct {
 	*process
 	keys  vault.TrailKeys
 	noted *vault.Anchor
+	// database, and no file: what is found can be acknowledged.
+	database bool
 }
 
 func (v trailCheck) file(path string) error {
@@ -109,16 +113,23 @@ func (v trailCheck) file(path string) error {
 }
 
 func (v trailCheck) verify(trail vault.Trail) error {
-	shown := 0
+	shown, known := 0, 0
 	sum, err := vault.VerifyTrail(trail, v.keys, v.noted, func(f vault.Finding) {
-		if shown++; shown <= findingsShown {
-			fmt.Fprintln(v.stdout, f)
+		switch {
+		case f.Known == 0:
+			if shown++; shown <= findingsShown {
+				fmt.Fprintln(v.stdout, f)
+			}
+		default:
+			if known++; known <= findingsShown {
+				fmt.Fprintf(v.stdout, "known, by checkpoint %d: %s\n", f.Known, f)
+			}
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("reading the trail: %w", err)
 	}
-	if more := sum.Findings - findingsShown; more > 0 {
+	if more := max(shown-findingsShown, 0) + max(known-findingsShown, 0); more > 0 {
 		fmt.Fprintf(v.stdout, "and %d more\n", more)
 	}
 	fmt.Fprintf(v.stdout, "%d entries in %d chains, %d of them without an end; %d entries dropped, being past their retention\n",
@@ -133,10 +144,51 @@ func (v trailCheck) verify(trail vault.Trail) error {
 	keys := v.keys.Public()
 	slices.Sort(keys)
 	fmt.Fprintf(v.stdout, "public keys: %s\n", strings.Join(keys, ","))
-	if sum.Findings > 0 {
+	if sum.Acknowledgements > 0 {
+		fmt.Fprintf(v.stdout, "%d acknowledgements are in it; %d findings are known by them and still there\n", sum.Acknowledgements, sum.Known)
+	}
+	switch {
+	case sum.Findings > 0:
+		if v.database {
+			fmt.Fprintf(v.stdout, "once you have looked into every finding: claviger audit acknowledge -findings %s\n", sum.Report)
+		}
 		return fmt.Errorf("the trail is not as it was written: %d findings", sum.Findings)
+	case sum.Known > 0:
+		return fmt.Errorf("%w: %d findings", errTrailKnown, sum.Known)
 	}
 	return nil
+}
+
+// errTrailKnown is the answer of a verification that finds nothing but what is
+// known.
+var errTrailKnown = errors.New("the trail is not as it was written, and somebody has looked into all of it")
+
+func auditAcknowledge(ctx context.Context, p *process, args []string) error {
+	flags := flag.NewFlagSet("audit acknowledge", flag.ContinueOnError)
+	findings := flags.String("findings", "", "what `audit verify` printed last of the findings that you have looked into")
+	cfg, err := loadConfig(flags, args, p.env)
+	if err != nil {
+		return err
+	}
+	report, err := vault.ParseDigest(*findings)
+	if err != nil {
+		return errors.New("-findings wants what `claviger audit verify` prints after it has found something")
+	}
+	b, err := openBrokerTo(ctx, cfg, p.logger(cfg), false)
+	if err != nil {
+		return err
+	}
+	defer b.close(ctx)
+	env, err := b.store.EnvironmentByName(ctx, vault.DefaultEnvironment)
+	if err != nil {
+		return fmt.Errorf("environment %q: %w", vault.DefaultEnvironment, err)
+	}
+	n, err := b.vault.AcknowledgeTrail(ctx, vault.System("cli", env.ID), report)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "%d findings are acknowledged; `claviger audit verify` names them as known from now on, with the exit status 3, and retention goes past them\n", n)
+	return err
 }
 
 func auditExport(ctx context.Context, p *process, args []string) error {

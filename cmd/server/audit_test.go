@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 var (
 	printedAnchor = regexp.MustCompile(`-anchor: (\S+)`)
 	printedKeys   = regexp.MustCompile(`public keys: (\S+)`)
+	printedReport = regexp.MustCompile(`-findings ([0-9a-f]{64})`)
 )
 
 // The trail of an operator's day: served, a command beside it, verified while it
@@ -92,6 +94,65 @@ func TestAuditCommand(t *testing.T) {
 		if _, _, err := run(t, map[string]string{"CLAVIGER_DATA_DIR": t.TempDir()}, "audit", "verify", "-file", file); err == nil || !strings.Contains(err.Error(), "there is no keyset") {
 			t.Errorf("without a keyset: %v", err)
 		}
+	})
+}
+
+// What an operator has looked into is known from then on, and nothing else: the exit
+// status says which of the three it is.
+func TestAuditAcknowledge(t *testing.T) {
+	eachEnv(t, func(t *testing.T, env map[string]string) {
+		if err := start(t, env).stop(); err != nil {
+			t.Fatal(err)
+		}
+		tamper := func(statement string) {
+			t.Helper()
+			driver, source := "sqlite", filepath.Join(env["CLAVIGER_DATA_DIR"], "claviger.db")
+			if url := env["CLAVIGER_DATABASE_URL"]; url != "" {
+				driver, source = "pgx", url
+			}
+			db, err := sql.Open(driver, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = db.Close() }()
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		verify := func(status int, says string) string {
+			t.Helper()
+			said, _, err := run(t, env, "audit", "verify")
+			if exitStatus(err) != status || !strings.Contains(said, says) {
+				t.Errorf("%v, want the status %d and %q in\n%s", err, status, says, said)
+			}
+			if report := printedReport.FindStringSubmatch(said); report != nil {
+				return report[1]
+			}
+			return ""
+		}
+		refused := func(report, says string) {
+			t.Helper()
+			if _, _, err := run(t, env, "audit", "acknowledge", "-findings", report); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("acknowledged %q: %v, want %q", report, err, says)
+			}
+		}
+		verify(0, "entries in")
+		refused("", "-findings wants")
+		refused(strings.Repeat("0", 64), "nothing is wrong")
+		tamper(`DELETE FROM audit_entries WHERE seq = 2`)
+		report := verify(1, "1 entry is missing before it")
+		refused(strings.Repeat("0", 64), "other things are wrong")
+		if said := mustRun(t, env, "audit", "acknowledge", "-findings", report); !strings.Contains(said, "1 findings are acknowledged") {
+			t.Errorf("said %s", said)
+		}
+		verify(3, "known, by checkpoint")
+		verify(3, "1 acknowledgements are in it; 1 findings are known by them and still there")
+		if said := mustRun(t, env, "audit", "export", "-action", "audit.acknowledged"); strings.Count(said, "\n") != 1 {
+			t.Errorf("the trail says %s", said)
+		}
+		tamper(`UPDATE audit_entries SET reason = 'x' WHERE seq = 1 AND action <> 'audit.acknowledged'`)
+		verify(1, "it was changed")
+		refused(report, "other things are wrong")
 	})
 }
 

@@ -54,13 +54,16 @@ type process struct {
 }
 
 // exitStatus is what the shell gets to see: 2 for drift and for a found key that
-// works, which are answers and no errors.
+// works, 3 for a trail with nothing wrong but what is known, which are answers and
+// no errors.
 func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errDrift), errors.Is(err, errKeyWorks):
 		return 2
+	case errors.Is(err, errTrailKnown):
+		return 3
 	}
 	return 1
 }
@@ -117,7 +120,7 @@ func commands() []command {
 		{"admin", "invite|list|remove|restore", "the people who get into the console, by links that work once", adminCommand},
 		{"apply", "-f FILE", "environments, integrations and API keys as a file declares them; shows a plan first", applyCommand},
 		{"export", "", "writes such a file of what is there", exportCommand},
-		{"audit", "verify|export", "the trail: is it as it was written, and all of it as JSON lines", auditCommand},
+		{"audit", "verify|acknowledge|export", "the trail: is it as it was written, and all of it as JSON lines", auditCommand},
 		{"doctor", "", "checks configuration, database, schema, keyset, clock and reachability", doctor},
 		{"version", "", "version, commit and Go version", printVersion},
 	}

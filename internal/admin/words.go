@@ -63,6 +63,7 @@ var actions = [...]struct {
 	{vault.ActionAdminRoleChanged, "Admin's role changed"},
 	{vault.ActionAdminRemoved, "Admin removed"},
 	{vault.ActionAdminRestored, "Admin let in again"},
+	{vault.ActionAuditAcknowledged, "Break of the trail acknowledged"},
 	{vault.ActionEnvironmentCreated, "Environment created"},
 	{vault.ActionEnvironmentRenamed, "Environment renamed"},
 	{vault.ActionEnvironmentSwitched, "Environment looked at"},

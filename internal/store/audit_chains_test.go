@@ -94,9 +94,9 @@ func TestChainEndsAreFoundByIndexes(t *testing.T) {
 			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
 			SELECT id || i, environment_id, at, actor_kind, actor_id, action, allowed, reason, generation, count, 'wri_' || (i % 50), i, hash, proof
 			FROM audit_entries, n`,
-			`INSERT INTO audit_checkpoints (number, prev, at, kind, writer, seq, entry_id, hash, count, key, signature)
+			`INSERT INTO audit_checkpoints (number, prev, at, kind, writer, seq, entry_id, hash, count, key, signature, statement)
 			WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-			SELECT i, prev, at, kind, 'wri_' || (i % 50), i, entry_id, hash, count, key, signature
+			SELECT i, prev, at, kind, 'wri_' || (i % 50), i, entry_id, hash, count, key, signature, statement
 			FROM audit_checkpoints, n`,
 			`ANALYZE`,
 		} {

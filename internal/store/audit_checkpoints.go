@@ -8,11 +8,11 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
-const checkpointColumns = `number, prev, at, kind, writer, seq, entry_id, hash, count, key, signature`
+const checkpointColumns = `number, prev, at, kind, writer, seq, entry_id, hash, count, key, signature, statement`
 
 func scanCheckpoint(row scanner) (c vault.Checkpoint, err error) {
 	err = row.Scan(&c.Number, bytesColumn(c.Prev[:]), timeColumn{&c.At}, &c.Kind, &c.Writer, &c.Seq, &c.EntryID,
-		bytesColumn(c.Hash[:]), &c.Count, &c.Key, &c.Signature)
+		bytesColumn(c.Hash[:]), &c.Count, &c.Key, &c.Signature, &c.Statement)
 	return c, err
 }
 
@@ -29,14 +29,33 @@ func (s *Store) InsertCheckpoint(ctx context.Context, c vault.Checkpoint) error 
 
 func insertCheckpoint(ctx context.Context, db conn, c vault.Checkpoint) error {
 	return db.insert(ctx, "inserting audit checkpoint",
-		`INSERT INTO audit_checkpoints (`+checkpointColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		c.Number, c.Prev[:], micros(c.At), string(c.Kind), c.Writer, c.Seq, c.EntryID, c.Hash[:], c.Count, c.Key, c.Signature)
+		`INSERT INTO audit_checkpoints (`+checkpointColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		c.Number, c.Prev[:], micros(c.At), string(c.Kind), c.Writer, c.Seq, c.EntryID, c.Hash[:], c.Count, c.Key, c.Signature, c.Statement)
 }
 
-// LastDropped is the last checkpoint that says what of a chain was dropped.
-func (s *Store) LastDropped(ctx context.Context, writer string) (*vault.Checkpoint, error) {
-	return oneIf(ctx, s.conn, "reading what of a chain was dropped", scanCheckpoint,
-		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = $1 AND kind = 'dropped' ORDER BY number DESC LIMIT 1`, writer)
+// LastOfKind is the last checkpoint of a kind about a chain, or about none.
+func (s *Store) LastOfKind(ctx context.Context, writer string, kind vault.CheckpointKind) (*vault.Checkpoint, error) {
+	return oneIf(ctx, s.conn, "reading the last audit checkpoint of a kind", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = $1 AND kind = $2 ORDER BY number DESC LIMIT 1`, writer, string(kind))
+}
+
+// StatedAfter lists checkpoints that say how far a chain has come.
+func (s *Store) StatedAfter(ctx context.Context, writer string, seq int64, limit int) ([]vault.Checkpoint, error) {
+	return many(ctx, s.conn, "listing audit checkpoints of a chain", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = $1 AND seq > $2 AND kind IN ('running', 'closed')
+		ORDER BY seq, number LIMIT $3`, writer, seq, limit)
+}
+
+// CheckpointsBetween lists the checkpoints about entries from one id to another.
+func (s *Store) CheckpointsBetween(ctx context.Context, first, last string) ([]vault.Checkpoint, error) {
+	return many(ctx, s.conn, "listing audit checkpoints of some entries", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE entry_id >= $1 AND entry_id <= $2 ORDER BY entry_id, number`, first, last)
+}
+
+// Acknowledgements lists the checkpoints that say what somebody has looked into.
+func (s *Store) Acknowledgements(ctx context.Context) ([]vault.Checkpoint, error) {
+	return many(ctx, s.conn, "listing what is acknowledged of the audit trail", scanCheckpoint,
+		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = '' AND kind = 'acknowledged' ORDER BY number`)
 }
 
 // AuditBefore lists the oldest entries with ids before end.
@@ -64,12 +83,6 @@ func (s *Store) DropAudit(ctx context.Context, upTo string, count int, checkpoin
 
 func (t tx) dropEntries(ctx context.Context, upTo string) (int64, error) {
 	return t.exec(ctx, "dropping audit entries", `DELETE FROM audit_entries WHERE id <= $1`, upTo)
-}
-
-// LastPruned is the last checkpoint that says what checkpoints were dropped.
-func (s *Store) LastPruned(ctx context.Context) (*vault.Checkpoint, error) {
-	return oneIf(ctx, s.conn, "reading what audit checkpoints were dropped", scanCheckpoint,
-		`SELECT `+checkpointColumns+` FROM audit_checkpoints WHERE writer = '' AND kind = 'pruned' ORDER BY number DESC LIMIT 1`)
 }
 
 // CheckpointsAfter lists checkpoints by number.

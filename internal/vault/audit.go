@@ -11,6 +11,7 @@ type Action string
 
 // The actions.
 const (
+	ActionAuditAcknowledged        Action = "audit.acknowledged"
 	ActionEnvironmentCreated       Action = "environment.created"
 	ActionEnvironmentRenamed       Action = "environment.renamed"
 	ActionEnvironmentSwitched      Action = "environment.switched"

@@ -73,19 +73,20 @@ type checkpointLine struct {
 	Count     int64          `json:"count"`
 	Key       string         `json:"key"`
 	Signature hexBytes       `json:"signature"`
+	Statement string         `json:"statement,omitempty"`
 }
 
 func (c *Checkpoint) line() *checkpointLine {
 	return &checkpointLine{
 		Number: c.Number, Prev: c.Prev[:], At: c.At.UTC(), Kind: c.Kind, Writer: c.Writer, Seq: c.Seq, EntryID: c.EntryID,
-		Hash: c.Hash[:], Count: c.Count, Key: c.Key, Signature: c.Signature,
+		Hash: c.Hash[:], Count: c.Count, Key: c.Key, Signature: c.Signature, Statement: c.Statement,
 	}
 }
 
 func (l *checkpointLine) checkpoint() (Checkpoint, error) {
 	c := Checkpoint{
 		Number: l.Number, At: l.At, Kind: l.Kind, Writer: l.Writer, Seq: l.Seq, EntryID: l.EntryID,
-		Count: l.Count, Key: l.Key, Signature: l.Signature,
+		Count: l.Count, Key: l.Key, Signature: l.Signature, Statement: l.Statement,
 	}
 	return c, errors.Join(l.Prev.into(c.Prev[:]), l.Hash.into(c.Hash[:]))
 }
@@ -140,7 +141,7 @@ type trailEnd struct {
 
 const (
 	trailForm = "claviger audit trail 1"
-	maxLine   = 64 << 10
+	maxLine   = 512 << 10
 )
 
 // WriteTrail writes a whole trail as lines of JSON, which [TrailFile] reads.

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // TrailItem is an entry or a checkpoint of the trail; the other is nil.
@@ -33,11 +32,11 @@ type Anchor struct {
 func ParseAnchor(s string) (Anchor, error) {
 	number, hash, _ := strings.Cut(s, ":")
 	n, err := strconv.ParseInt(number, 10, 64)
-	raw, err2 := hex.DecodeString(hash)
-	if err != nil || err2 != nil || n < 1 || len(raw) != len(Digest{}) {
+	digest, err2 := ParseDigest(hash)
+	if err != nil || err2 != nil || n < 1 {
 		return Anchor{}, errors.New("an anchor is the number of a checkpoint, a colon and its hash, as `claviger audit verify` prints it")
 	}
-	return Anchor{n, Digest(raw)}, nil
+	return Anchor{n, digest}, nil
 }
 
 func (a Anchor) String() string { return fmt.Sprintf("%d:%s", a.Number, a.Hash) }
@@ -92,35 +91,6 @@ func (t *TrailKeys) Public() []string {
 	return all
 }
 
-// Finding is one thing that is wrong with a trail, and where.
-type Finding struct {
-	// What is a sentence about it.
-	What string
-	// EntryID, Writer, Seq and At are of the entry where it shows.
-	EntryID, Writer string
-	Seq             int64
-	At              time.Time
-	// Checkpoint is its number, where it is about one.
-	Checkpoint int64
-}
-
-func (f Finding) String() string {
-	var where []string
-	if f.Checkpoint != 0 {
-		where = append(where, fmt.Sprintf("checkpoint %d", f.Checkpoint))
-	}
-	if f.EntryID != "" {
-		where = append(where, "entry "+f.EntryID)
-	}
-	if f.Writer != "" {
-		where = append(where, fmt.Sprintf("number %d of %s", f.Seq, f.Writer))
-	}
-	if !f.At.IsZero() {
-		where = append(where, f.At.Format(time.RFC3339Nano))
-	}
-	return strings.Join(where, ", ") + ": " + f.What
-}
-
 // TrailSummary is what a trail that was verified has in it.
 type TrailSummary struct {
 	Entries, Checkpoints int64
@@ -136,8 +106,11 @@ type TrailSummary struct {
 	Newest Anchor
 	// Pruned is the number up to which checkpoints are past their retention and gone.
 	Pruned int64
-	// Findings is how many things are wrong.
-	Findings int
+	// Findings is how many things are wrong that nobody has acknowledged, and Known how
+	// many that somebody has, by so many Acknowledgements.
+	Findings, Known, Acknowledgements int
+	// Report is the hash of the former: what [Vault.AcknowledgeTrail] is to be told.
+	Report Digest
 }
 
 // trailPage is how many rows of the trail are in memory at a time.

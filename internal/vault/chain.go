@@ -20,6 +20,15 @@ type Digest [sha256.Size]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
+// ParseDigest reads hexadecimal digits, as String writes them.
+func ParseDigest(s string) (Digest, error) {
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != sha256.Size {
+		return Digest{}, fmt.Errorf("a SHA-256 is %d hexadecimal digits", 2*sha256.Size)
+	}
+	return Digest(raw), nil
+}
+
 // ProofSize is the length of a [Proof] in bytes. Half of an HMAC-SHA-256 is as
 // much as RFC 2104 section 5 wants, and there is one in each entry.
 const ProofSize = sha256.Size / 2

@@ -28,6 +28,10 @@ const (
 	// of which the last had this Hash, and all entries with ids before EntryID. Count is
 	// how many entries those checkpoints said were dropped.
 	CheckpointPruned CheckpointKind = "pruned"
+	// CheckpointAcknowledged is of no chain: somebody has looked into what Statement
+	// says is wrong, Count findings. Hash is that of the Statement, EntryID and Seq
+	// are of the entry that has who it was.
+	CheckpointAcknowledged CheckpointKind = "acknowledged"
 )
 
 // Checkpoint is a signed statement on a chain of the trail. The checkpoints of all
@@ -48,6 +52,9 @@ type Checkpoint struct {
 	// with.
 	Key       string
 	Signature []byte
+	// Statement is what is acknowledged, a line each. Hash stands for it in what is
+	// signed.
+	Statement string
 }
 
 // Digest is the hash of the checkpoint. It is what is signed, what the next one
@@ -122,21 +129,29 @@ func (v *Vault) lastCheckpoint(ctx context.Context, keys *trailKeys) (*Checkpoin
 
 // addCheckpoint signs a statement on a chain and puts it behind all others.
 func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head ChainHead) error {
+	_, err := v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) Checkpoint {
+		return nextCheckpoint(last, kind, head, 0, v.now(), key)
+	})
+	return err
+}
+
+// signNext puts a checkpoint behind all others and answers its number.
+func (v *Vault) signNext(ctx context.Context, next func(last *Checkpoint, key ed25519.PrivateKey) Checkpoint) (int64, error) {
 	keys, err := v.trail()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for range checkpointTries {
 		last, err := v.lastCheckpoint(ctx, keys)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		err = v.store.InsertCheckpoint(ctx, nextCheckpoint(last, kind, head, 0, v.now(), keys.signers[0]))
-		if !errors.Is(err, ErrDuplicate) {
-			return err
+		c := next(last, keys.signers[0])
+		if err = v.store.InsertCheckpoint(ctx, c); !errors.Is(err, ErrDuplicate) {
+			return c.Number, err
 		}
 	}
-	return fmt.Errorf("audit checkpoint of %s: others were first %d times", head.Writer, checkpointTries)
+	return 0, fmt.Errorf("signing an audit checkpoint: others were first %d times", checkpointTries)
 }
 
 // checkpoint notes how far the chains of this process have come, where they have

@@ -59,7 +59,7 @@ func (v *Vault) pruneSome(ctx context.Context, end string, before time.Time) (in
 
 // brokenTrail is why nothing is dropped.
 func brokenTrail(f Finding) error {
-	return fmt.Errorf("the trail is not as it was written and nothing is dropped; run `claviger audit verify`: %s", f)
+	return fmt.Errorf("the trail is not as it was written and nothing is dropped until somebody has looked into it: run `claviger audit verify`, then `audit acknowledge`: %s", f)
 }
 
 // vouched fails where a checkpoint was not signed with a key of the keyset, and does
@@ -106,9 +106,10 @@ type pruning struct {
 	count int64
 }
 
-// look finds out what may go. It fails where something is not as it was signed.
+// look finds out what may go. It fails where something is not as it was signed, and
+// nobody has acknowledged it.
 func (p *pruning) look(ctx context.Context, keys *trailKeys) error {
-	pruned, err := p.store.LastPruned(ctx)
+	pruned, err := p.store.LastOfKind(ctx, "", CheckpointPruned)
 	if err != nil {
 		return err
 	}
@@ -122,68 +123,89 @@ func (p *pruning) look(ctx context.Context, keys *trailKeys) error {
 	if err != nil {
 		return err
 	}
-	if err := p.page(ctx, keys.known(), page); err != nil || p.over == 0 {
+	flawed, err := p.page(ctx, keys, page)
+	if err != nil || p.over == 0 || flawed || keys.signed(&page[p.over-1]) {
 		return err
 	}
-	return p.vouched(ctx, keys, page[p.over-1])
+	return p.vouched(ctx, keys, page[p.over])
 }
 
 // page goes on while checkpoints are over. The one after the last that may go is
-// there to have its link looked at.
-func (p *pruning) page(ctx context.Context, known TrailKeys, page []Checkpoint) error {
-	var broken *Finding
-	check := newTrailCheck(known, func(f Finding) {
-		if broken == nil {
-			broken = &f
-		}
-	})
-	prev, count := p.upTo, p.count
+// there to have its link looked at. It reports whether that last one is flawed, and
+// known to be.
+func (p *pruning) page(ctx context.Context, keys *trailKeys, page []Checkpoint) (bool, error) {
+	var findings []Finding
+	check := newTrailCheck(keys.known(), func(f Finding) { findings = append(findings, f) })
+	prev, count := signed{Digest: p.upTo.Hash}, p.count
 	for i := range page {
 		c := &page[i]
-		check.signature(c)
-		if c.Number != prev.Number+1 || c.Prev != prev.Hash {
-			check.of(c, "the checkpoint before it is another one than when it was signed, or is missing")
+		good := check.signature(c)
+		before := Anchor{c.Number - 1, c.Prev}
+		switch {
+		case i > 0 && c.Number > page[i-1].Number+1, i == 0 && c.Number > p.upTo.Number+1:
+			before = p.upTo
+			if i > 0 {
+				before = Anchor{page[i-1].Number, prev.Digest}
+			}
+			check.gap(c, before.Number+1, prev.Digest)
+		default:
+			check.linked(c, prev)
 		}
-		if broken != nil {
-			return brokenTrail(*broken)
+		if err := p.refuse(ctx, keys, findings); err != nil {
+			return false, err
 		}
-		p.over, p.upTo, p.count = i, prev, count
+		findings = nil
+		p.over, p.upTo, p.count = i, before, count
 		if i == pruneAtOnce {
-			return nil
+			return prev.flawed, nil
 		}
-		if over, err := p.isOver(ctx, c); err != nil || !over {
-			return err
+		if good { // else nothing that it says counts
+			if over, err := p.isOver(ctx, keys, c); err != nil || !over {
+				return prev.flawed, err
+			}
 		}
-		if prev = (Anchor{c.Number, c.Digest()}); c.Kind == CheckpointDropped {
+		prev = signed{c.Digest(), !good}
+		if c.Kind == CheckpointDropped && good {
 			count += c.Count
 		}
 	}
-	return nil
+	return prev.flawed, nil
 }
 
-func (p *pruning) isOver(ctx context.Context, c *Checkpoint) (bool, error) {
+// refuse fails with the first of some findings that nobody has acknowledged.
+func (p *pruning) refuse(ctx context.Context, keys *trailKeys, findings []Finding) error {
+	unknown, err := p.unknown(ctx, keys, findings)
+	if err == nil && unknown != nil {
+		err = brokenTrail(*unknown)
+	}
+	return err
+}
+
+func (p *pruning) isOver(ctx context.Context, keys *trailKeys, c *Checkpoint) (bool, error) {
 	if !c.At.Before(p.before) || c.EntryID >= p.end {
 		return false, nil
 	}
-	if c.Kind == CheckpointPruned {
-		return true, nil // the next one says more
+	if c.Writer == "" {
+		return true, nil // the next one says more, or what was known is gone
 	}
 	dropped, seen := p.dropped[c.Writer]
 	if !seen {
 		var err error
-		if dropped, err = p.store.LastDropped(ctx, c.Writer); err != nil {
+		if dropped, err = p.store.LastOfKind(ctx, c.Writer, CheckpointDropped); err != nil {
 			return false, err
 		}
 		p.dropped[c.Writer] = dropped
 	}
-	var upTo, number int64
+	var number int64
+	begin := ChainHead{Writer: c.Writer}
 	if dropped != nil {
-		upTo, number = dropped.Seq, dropped.Number
+		number = dropped.Number
+		begin.Seq, begin.Hash = dropped.Seq, dropped.Hash
 	}
-	if c.Kind == CheckpointDropped && c.Number < number || c.Kind != CheckpointDropped && c.Seq <= upTo {
+	if c.Kind == CheckpointDropped && c.Number < number || c.Kind != CheckpointDropped && c.Seq <= begin.Seq {
 		return true, nil
 	}
-	left, err := p.store.ChainEntries(ctx, c.Writer, upTo, 1)
+	left, err := p.store.ChainEntries(ctx, c.Writer, begin.Seq, 1)
 	switch {
 	case err != nil:
 		return false, err
@@ -192,8 +214,9 @@ func (p *pruning) isOver(ctx context.Context, c *Checkpoint) (bool, error) {
 	case c.Kind == CheckpointDropped:
 		return true, nil // nobody goes on with a chain that has rested for so long
 	}
-	return false, brokenTrail(Finding{
-		What:       fmt.Sprintf("the end of the chain was cut off: %s missing, up to this one", some(c.Seq-upTo)),
-		Checkpoint: c.Number, Writer: c.Writer, Seq: c.Seq, EntryID: c.EntryID, At: c.At,
-	})
+	stated, err := p.store.LastStated(ctx, c.Writer)
+	if err != nil || stated == nil {
+		return false, err
+	}
+	return true, p.refuse(ctx, keys, []Finding{cutOff(stated, begin)})
 }

@@ -15,7 +15,7 @@ const (
 
 // dropAudit drops the entries that are past their retention: the beginning of
 // each chain, since ids tell the time and rise along a chain. What is dropped is
-// looked at first, and what is not as it was written stays for somebody to see.
+// looked at first, and what is not as it was written stays until somebody has seen it.
 func (v *Vault) dropAudit(ctx context.Context) error {
 	if v.retention == 0 {
 		return nil
@@ -51,9 +51,16 @@ func (v *Vault) dropSome(ctx context.Context, end string) (int, error) {
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	chains, err := v.beginnings(ctx, entries)
+	chains, findings, err := v.beginnings(ctx, keys, entries)
 	if err != nil {
 		return 0, v.unlessOvertaken(ctx, last, err)
+	}
+	unknown, err := v.unknown(ctx, keys, findings)
+	if err != nil {
+		return 0, err
+	}
+	if unknown != nil {
+		return 0, v.unlessOvertaken(ctx, last, brokenTrail(*unknown))
 	}
 	checkpoints := make([]Checkpoint, 0, len(chains))
 	for _, chain := range chains {
@@ -72,38 +79,4 @@ func (v *Vault) unlessOvertaken(ctx context.Context, last *Checkpoint, err error
 		return ErrDuplicate
 	}
 	return err
-}
-
-// beginning is what is left of a chain at its beginning, and to be dropped.
-type beginning struct {
-	ChainHead
-	count int64
-}
-
-// beginnings adds up entries by their chain, each as far as they go.
-func (v *Vault) beginnings(ctx context.Context, entries []AuditEntry) ([]*beginning, error) {
-	byWriter := map[string]*beginning{}
-	var chains []*beginning
-	for i := range entries {
-		e := &entries[i]
-		chain := byWriter[e.Writer]
-		if chain == nil {
-			chain = &beginning{ChainHead: ChainHead{Writer: e.Writer}}
-			dropped, err := v.store.LastDropped(ctx, e.Writer)
-			if err != nil {
-				return nil, err
-			}
-			if dropped != nil {
-				chain.Seq, chain.Hash = dropped.Seq, dropped.Hash
-			}
-			byWriter[e.Writer] = chain
-			chains = append(chains, chain)
-		}
-		if e.Seq != chain.Seq+1 || !e.Follows(chain.Hash) {
-			return nil, fmt.Errorf("entry %s, number %d of %s, is not as it was written: nothing is dropped; run `claviger audit verify`", e.ID, e.Seq, e.Writer)
-		}
-		chain.ChainHead = ChainHead{Writer: e.Writer, Seq: e.Seq, EntryID: e.ID, Hash: e.Hash}
-		chain.count++
-	}
-	return chains, nil
 }

@@ -115,16 +115,50 @@ func TestRetentionOfAPart(t *testing.T) {
 func TestRetentionKeepsWhatWasChanged(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		w := newTrailOf(t, b)
-		before := w.entriesLeft(t)
-		w.exec(t, "UPDATE audit_entries SET reason = 'x' WHERE id = $1", w.ids[3])
 		b.Retain(week)
 		b.pass(2 * week)
-		err := b.DropAudit(t.Context())
-		if err == nil || !strings.Contains(err.Error(), w.ids[3]) || !strings.Contains(err.Error(), "audit verify") {
-			t.Errorf("got %v", err)
+		for what, tamper := range w.breaks(t) {
+			w.save(t)
+			tamper()
+			before := w.entriesLeft(t)
+			err := b.DropAudit(t.Context())
+			if n := w.entriesLeft(t); n != before && err == nil {
+				t.Errorf("%s: %d of %d entries are left", what, n, before)
+			}
+			if err != nil && !strings.Contains(err.Error(), "audit verify") {
+				t.Errorf("%s: got %v", what, err)
+			}
+			if _, findings := w.verify(t, nil); len(findings) == 0 {
+				t.Errorf("%s: nobody would know any more", what)
+			}
+			w.restore(t)
 		}
-		if n := w.entriesLeft(t); n != before {
-			t.Errorf("%d of %d entries are left", n, before)
+	})
+}
+
+// What was written with a key that was retired is as good as the checkpoint that
+// stands for it, which may come after what is dropped at a time.
+func TestRetentionAfterRotation(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		must(t, b.CloseAudit(t.Context()))
+		old := b.keyset
+		rotated, err := old.Rotate()
+		must(t, err)
+		b.keyset = rotated
+		must(t, b.replica(t).VouchForTrail(t.Context()))
+		b.keyset, err = rotated.Retire(old.PrimaryID())
+		must(t, err)
+		v := b.replica(t)
+		for _, end := range w.ids {
+			must(t, v.DropBefore(t.Context(), end))
+			if _, findings := w.verify(t, nil); len(findings) > 0 {
+				t.Errorf("up to %s: %v", end, findings)
+			}
+		}
+		w.rechain(t, w.ids[len(w.ids)-1])
+		if err := v.DropBefore(t.Context(), "aud_~"); err == nil {
+			t.Error("dropped what was written anew, with neither proof nor checkpoint")
 		}
 	})
 }

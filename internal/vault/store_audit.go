@@ -42,9 +42,17 @@ type auditStore interface {
 	// ChainEntries lists up to limit entries of a chain by number, from after the
 	// given one on.
 	ChainEntries(ctx context.Context, writer string, after int64, limit int) ([]AuditEntry, error)
-	// LastDropped is the last checkpoint that says what of a chain was dropped, nil
-	// where nothing was.
-	LastDropped(ctx context.Context, writer string) (*Checkpoint, error)
+	// LastOfKind is the last checkpoint of a kind about a chain, nil where there is
+	// none.
+	LastOfKind(ctx context.Context, writer string, kind CheckpointKind) (*Checkpoint, error)
+	// StatedAfter lists up to limit checkpoints that say how far a chain has come, by
+	// the number of the entry, from after the given one on.
+	StatedAfter(ctx context.Context, writer string, seq int64, limit int) ([]Checkpoint, error)
+	// CheckpointsBetween lists the checkpoints about entries with ids from first to
+	// last, by that and their number.
+	CheckpointsBetween(ctx context.Context, first, last string) ([]Checkpoint, error)
+	// Acknowledgements lists the checkpoints of that kind.
+	Acknowledgements(ctx context.Context) ([]Checkpoint, error)
 	// AuditBefore lists the oldest entries of all environments with ids before end,
 	// up to limit, by id.
 	AuditBefore(ctx context.Context, end string, limit int) ([]AuditEntry, error)
@@ -52,9 +60,6 @@ type auditStore interface {
 	// so, both or none. It answers [ErrDuplicate] where the number of one is taken,
 	// and fails where there are not exactly so many.
 	DropAudit(ctx context.Context, upTo string, count int, checkpoints []Checkpoint) error
-	// LastPruned is the last checkpoint that says what checkpoints were dropped, nil
-	// where none were.
-	LastPruned(ctx context.Context) (*Checkpoint, error)
 	// CheckpointsAfter lists up to limit checkpoints by number, from after the given
 	// one on.
 	CheckpointsAfter(ctx context.Context, number int64, limit int) ([]Checkpoint, error)
