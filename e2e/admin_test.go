@@ -111,6 +111,8 @@ func TestAdminWithScripts(t *testing.T) {
 		hybridWorld(w)
 		w.integrateToggl()
 		id := importToggl(w, "grace-1906")
+		long := strings.Repeat("a-key-of-64-", 5) + "long"
+		w.integrate(map[string]any{"provider": "clicktime", "key": long, "title": strings.Repeat("Unbroken", 12)})
 		p := visit(t, look{})
 		p.open(w.front.url + "/admin")
 		p.arrive("Sign in")
@@ -139,6 +141,13 @@ func TestAdminWithScripts(t *testing.T) {
 		p.press("API keys")
 		p.arrive("API keys")
 		p.inspect("admin-api-keys")
+		p.press("Audit trail")
+		p.arrive("Audit trail")
+		p.reads("Integration " + long)
+		p.inspect("admin-audit-long")
+		p.open(w.front.url + "/admin/revocations/new?status=active")
+		p.arrive("Revoke 1 connection?")
+		p.inspect("admin-revoke-all")
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -135,7 +136,7 @@ func (h *Handler) invite(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	n := vault.NewAdmin{Name: form.Get("name"), Role: vault.Role(form.Get("role"))}
+	n := vault.NewAdmin{Name: strings.TrimSpace(form.Get("name")), Role: vault.Role(form.Get("role"))}
 	i, err := h.vault.InviteAdmin(c.Request().Context(), v.caller, n, vault.InviteLife)
 	if wrong := fieldErrors(err); wrong != nil {
 		page := v.invitePage(c, n)

@@ -122,7 +122,7 @@ func activityChart(name, title string, sums map[time.Time]vault.ActivityHour, la
 	}
 	drawn, top := bars(slots, "chart-bar", "read", "reads")
 	c.Bars, c.Top = drawn, number(top)
-	c.From, c.To = slots[0].label, "now"
+	c.From, c.To = slots[0].label+" UTC", "now"
 	c.Rows = rows(slots, true)
 	parts := []string{grouped(total.Reads, "read", "reads"), grouped(total.Refreshes, "refresh", "refreshes")}
 	if total.Failed > 0 {

@@ -22,6 +22,7 @@ type connectionPage struct {
 	frame
 	connectionRow
 	Service  string // the provider's title
+	Way      string // the method's
 	Notices  []web.Notice
 	TagLinks []tagLink
 	// MetadataText is JSON for people, "" where there is none.
@@ -88,7 +89,7 @@ func (h *Handler) showConnection(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	page.Service = d.Provider
+	page.Service, page.Way = d.Provider, d.Way
 	if page.Notices, err = h.connectionNotices(ctx, &v, &conn, d); err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (h *Handler) disconnection(ctx context.Context, conn *vault.Connection) (pr
 	}
 	d, err := h.providers.Disconnection(in, conn.Method)
 	if fault.Is(err, fault.ProviderRejected) || fault.Is(err, fault.Invalid) { // the provider's file, or the method in it, is gone
-		d, err = providers.Disconnection{Provider: conn.Provider, ByHand: "What the catalog said of it is gone."}, nil
+		d, err = providers.Disconnection{Provider: conn.Provider, Way: conn.Method, ByHand: "What the catalog said of it is gone."}, nil
 	}
 	return d, err
 }

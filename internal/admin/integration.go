@@ -223,6 +223,16 @@ type integrationRow struct {
 // override is one setting that replaces the provider file's.
 type override struct{ Name, Value string }
 
+// Label is what the form calls it.
+func (o override) Label() string {
+	for _, x := range overrideMeaning {
+		if x.name == o.Name {
+			return x.label
+		}
+	}
+	return o.Name
+}
+
 // Name is its title, or its provider's.
 func (r integrationRow) Name() string { return cmp.Or(r.Title, r.Service) }
 

@@ -18,6 +18,7 @@ type revokePage struct {
 	frame
 	connectionRow
 	Service  string
+	Way      string
 	Tellable bool
 	ByHand   string
 	Confirm  web.Field
@@ -60,7 +61,7 @@ func (h *Handler) askRevoke(c echo.Context, v *visit, status int, conn vault.Con
 	}
 	return httpd.Render(c, status, "admin/revoke", revokePage{
 		frame: v.frame(c, connectionsPath), connectionRow: connectionRow{conn},
-		Service: d.Provider, Tellable: d.Tellable, ByHand: d.ByHand, Confirm: confirm,
+		Service: d.Provider, Way: d.Way, Tellable: d.Tellable, ByHand: d.ByHand, Confirm: confirm,
 	})
 }
 

@@ -5,8 +5,8 @@ import "github.com/claviger/claviger/internal/vault"
 // Disconnection is what revoking a connection means at its provider, for
 // somebody who has not decided yet.
 type Disconnection struct {
-	// Provider is its title.
-	Provider string
+	// Provider and Way are the titles of the provider and of the method.
+	Provider, Way string
 	// Tellable says that the provider has a way to be told, as far as one can
 	// know without asking: an issuer may publish no revocation endpoint.
 	Tellable bool
@@ -21,7 +21,7 @@ func (s *Service) Disconnection(in vault.Integration, method string) (Disconnect
 	if err != nil {
 		return Disconnection{}, err
 	}
-	return Disconnection{Provider: t.provider.Title, Tellable: t.tellable(), ByHand: t.hint()}, nil
+	return Disconnection{Provider: t.provider.Title, Way: t.method.Title, Tellable: t.tellable(), ByHand: t.hint()}, nil
 }
 
 func (t target) tellable() bool {
