@@ -134,7 +134,7 @@ func (h *Handler) askRevocations(c echo.Context, v *visit, status int, typed url
 	case target.All && len(query) == 1:
 		page.What = "That is every connection of the environment " + page.Environment + " that is not revoked."
 	default:
-		page.What = "They are all that match the filters of the list now. What is linked later is not among them."
+		page.What = matchWords(target.Filter) + ". What is linked later is not among them."
 		page.Back = withQuery(connectionsPath, query)
 	}
 	for _, g := range p.Groups {

@@ -23,7 +23,11 @@ type revocationsPage struct {
 }
 
 // revocationRow is one of them in a list.
-type revocationRow struct{ vault.BulkRevocation }
+type revocationRow struct {
+	vault.BulkRevocation
+
+	By string // who asked for it, in words
+}
 
 // Href is its own page.
 func (r revocationRow) Href() string { return revocationPath(r.ID) }
@@ -79,8 +83,8 @@ func (h *Handler) listRevocations(c echo.Context, v visit) error {
 	}
 	page := revocationsPage{frame: v.frame(c, connectionsPath)}
 	found, page.Pager = paged(found, func(b *vault.BulkRevocation) string { return b.ID }, p, revocationsPath, nil, "bulk revocation", "bulk revocations")
-	for _, b := range found {
-		page.Rows = append(page.Rows, revocationRow{b})
+	if page.Rows, err = h.revocationRows(c.Request().Context(), &v, found...); err != nil {
+		return err
 	}
 	return httpd.Render(c, http.StatusOK, "admin/revocations", page)
 }
@@ -186,7 +190,11 @@ func (h *Handler) showRevocations(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	row := revocationRow{b}
+	rows, err := h.revocationRows(ctx, &v, b)
+	if err != nil {
+		return err
+	}
+	row := rows[0]
 	page := revocationShown{frame: v.frame(c, connectionsPath), revocationRow: row, Notices: append(row.deletionNotices(), row.notices()...)}
 	page.CanResume = row.Stopped() && (b.Deletion.IntegrationID == "" || v.caller.May(vault.ScopeIntegrationsWrite))
 	var f vault.BulkItemFilter
@@ -244,7 +252,7 @@ func (r revocationRow) notices() []web.Notice {
 	}
 	if r.ToldFailed > 0 {
 		all = append(all, web.Notice{
-			Kind: web.Warning, Title: counted(int(r.ToldFailed), "provider's answer", "providers' answers") + " is still wanted",
+			Kind: web.Warning, Title: counted(int(r.ToldFailed), "provider's answer is", "providers' answers are") + " still wanted",
 			Text: "They were told and have not confirmed it; they are told again every few minutes for about an hour. The numbers here follow.",
 		})
 	}
@@ -300,7 +308,7 @@ func (h *Handler) revocationsProgress(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	row := revocationRow{b}
+	row := revocationRow{BulkRevocation: b}
 	data, err := json.Marshal(map[string]any{
 		"status": row.Phase(), "state": row.State(), "total": row.Total, "done": row.Done(), "told": row.Told(), "revoked": row.Revoked,
 		"failed": row.Failed, "unconfirmed": row.ToldFailed,

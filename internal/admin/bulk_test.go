@@ -75,7 +75,7 @@ func TestRevokeMany(t *testing.T) {
 		}
 		question := a.location
 		w.wantOn(b.page(question), []string{
-			"Revoke 4 connections?", "all that match the filters", "What is linked later is not among them", "timelog", "toggl",
+			"Revoke 4 connections?", "All that match Status: Active, Tag team: blue. What is linked later is not among them", "timelog", "toggl",
 			"TimeLog is told that the credentials are not to work any more", "The credentials go on working until their owners change them", "reset the API token at",
 			"Type the number of connections, 4, to confirm", "This cannot be undone", `href="/admin/connections?status=active&amp;tag.team=blue"`,
 		})
@@ -99,7 +99,7 @@ func TestRevokeMany(t *testing.T) {
 		w.tidy()
 		page := b.page(path)
 		w.wantOn(page, []string{
-			"Completed", "4 connections are revoked", "4 providers&#39; answers is still wanted", ids[0], ids[3], "it did not confirm",
+			"Completed", "4 connections are revoked", "4 providers&#39; answers are still wanted", "All that match Status: Active, Tag team: blue</dd>", "Admin “Grace”", ids[0], ids[3], "it did not confirm",
 			`max="4" value="4"`,
 		}, "data-progress", `http-equiv="refresh"`, "Stop</button>")
 		for _, id := range ids {
@@ -113,11 +113,11 @@ func TestRevokeMany(t *testing.T) {
 		w.heard.answer(vault.OutcomeRevoked)
 		w.clock.advance(6 * time.Minute)
 		w.tidy()
-		w.wantOn(b.page(path), []string{"The provider confirmed", "it confirmed"}, "is still wanted")
+		w.wantOn(b.page(path), []string{"The provider confirmed", "it confirmed"}, "still wanted")
 		w.wantOn(b.page(path+"?show=missing"), []string{"There is nothing here."})
 		w.wantOn(b.page(path+"?show=all"), []string{ids[1]}, other.ID)
 		w.wantOn(b.page("/admin/connections/"+ids[0]), []string{`href="` + path + `"`, "The bulk revocation that it was part of", "Grace"})
-		w.wantOn(b.page("/admin/revocations"), []string{`href="` + path + `"`, "Completed"})
+		w.wantOn(b.page("/admin/revocations"), []string{`href="` + path + `"`, "Completed", "All that match Status: Active, Tag team: blue", "Admin “Grace”"})
 		for _, e := range w.trail() {
 			if e.Action == vault.ActionConnectionRevoked && (e.ActorKind != vault.CallerAdmin || e.ActorID != b.self.ID) {
 				t.Errorf("revoked by %+v", e)

@@ -362,7 +362,7 @@ func TestDeleteWithConnections(t *testing.T) {
 	}
 	w.wantOn(owner.page(path), []string{"The integration timelog is being deleted", `href="` + its + `"`, `data-status="gathering"`, "To keep it, stop this"})
 	w.wantOn(owner.page(its), []string{"This integration is being deleted", `href="` + path + `"`}, `/delete"`, `/test"`)
-	w.wantOn(owner.page("/admin/revocations"), []string{"with the integration timelog"})
+	w.wantOn(owner.page("/admin/revocations"), []string{"All of the integration timelog"})
 
 	token := url.Values{"token": {operator.token(operator.page("/admin/connections"))}}
 	if a := operator.post(path+"/stop", token); a.status != http.StatusSeeOther {

@@ -14,16 +14,18 @@ import (
 
 // revocation is a bulk revocation as the API shows it.
 type revocation struct {
-	ID             string           `json:"id"`
-	Status         vault.BulkStatus `json:"status"`
-	CreatedBy      actor            `json:"created_by"`
-	Total          int64            `json:"total"`
-	Done           int64            `json:"done"`
-	Revoked        int64            `json:"revoked"`
-	AlreadyRevoked int64            `json:"already_revoked"`
-	Missing        int64            `json:"missing"`
-	Failed         int64            `json:"failed"`
-	Provider       providerCounts   `json:"provider"`
+	ID        string           `json:"id"`
+	Status    vault.BulkStatus `json:"status"`
+	CreatedBy actor            `json:"created_by"`
+	// Filter is null where the connections were named, or are an integration's.
+	Filter         *revocationFilter `json:"filter"`
+	Total          int64             `json:"total"`
+	Done           int64             `json:"done"`
+	Revoked        int64             `json:"revoked"`
+	AlreadyRevoked int64             `json:"already_revoked"`
+	Missing        int64             `json:"missing"`
+	Failed         int64             `json:"failed"`
+	Provider       providerCounts    `json:"provider"`
 	// DeletesIntegration is null where it deletes none.
 	DeletesIntegration *deletion  `json:"deletes_integration"`
 	CreatedAt          time.Time  `json:"created_at"`
@@ -59,6 +61,12 @@ func showRevocation(b vault.BulkRevocation) revocation {
 		Provider:  providerCounts{Revoked: b.ToldRevoked, Unsupported: b.ToldUnsupported, Failed: b.ToldFailed, Waiting: b.Untold()},
 		CreatedAt: b.CreatedAt, StartedAt: orNull(b.StartedAt), FinishedAt: orNull(b.FinishedAt),
 	}
+	if f := b.Filter; f != nil {
+		shown.Filter = &revocationFilter{
+			Integration: f.Integration, EndUserID: f.EndUserID, Status: f.Status, Failing: f.Failing,
+			LastRead: f.LastRead, Expires: f.Expires, Tags: f.Tags, Query: f.Query,
+		}
+	}
 	if d := b.Deletion; d.IntegrationID != "" {
 		shown.DeletesIntegration = &deletion{ID: d.IntegrationID, Key: d.Key, DeletedAt: orNull(d.DeletedAt)}
 	}
@@ -76,14 +84,14 @@ type newRevocation struct {
 
 // revocationFilter has the parameters of the list of connections.
 type revocationFilter struct {
-	Integration string            `json:"integration"`
-	EndUserID   string            `json:"end_user_id"`
-	Status      vault.Status      `json:"status"`
-	Failing     bool              `json:"failing"`
-	LastRead    vault.LastRead    `json:"last_read"`
-	Expires     vault.Expires     `json:"expires"`
-	Tags        map[string]string `json:"tags"`
-	Query       string            `json:"q"`
+	Integration string            `json:"integration,omitempty"`
+	EndUserID   string            `json:"end_user_id,omitempty"`
+	Status      vault.Status      `json:"status,omitempty"`
+	Failing     bool              `json:"failing,omitempty"`
+	LastRead    vault.LastRead    `json:"last_read,omitempty"`
+	Expires     vault.Expires     `json:"expires,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Query       string            `json:"q,omitempty"`
 }
 
 // target is what a request means. One that means two things, or nothing, is

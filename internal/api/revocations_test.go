@@ -30,7 +30,7 @@ func TestBulkRevocation(t *testing.T) {
 		}
 
 		a = w.post("/v1/revocations", object{"filter": blue, "expect": 2}).want(http.StatusAccepted).
-			is("status", "gathering").is("created_by/kind", "api_key").is("started_at", nil).is("finished_at", nil)
+			is("status", "gathering").is("created_by/kind", "api_key").is("filter", blue).is("started_at", nil).is("finished_at", nil)
 		path := "/v1/revocations/" + a.text("id")
 		if got := a.Header.Get("Location"); got != path {
 			t.Errorf("Location %q", got)
@@ -56,7 +56,8 @@ func TestBulkRevocation(t *testing.T) {
 		w.get(path+"/items?outcome=failed").want(http.StatusOK).is("data", []string{})
 
 		gone := "con_00000000000000000000000000"
-		second := w.post("/v1/revocations", object{"connection_ids": []string{mine, other, gone}}).want(http.StatusAccepted).is("status", "running").is("total", 3.0).text("id")
+		second := w.post("/v1/revocations", object{"connection_ids": []string{mine, other, gone}}).want(http.StatusAccepted).
+			is("status", "running").is("filter", nil).is("total", 3.0).text("id")
 		w.must(w.vault.Tidy(w.t.Context()))
 		w.get("/v1/revocations/"+second).want(http.StatusOK).is("revoked", 1.0).is("already_revoked", 1.0).is("missing", 1.0)
 		w.get("/v1/revocations?limit=1").want(http.StatusOK).is("data/0/id", second)
