@@ -257,10 +257,14 @@ func (r revocationRow) notices() []web.Notice {
 		})
 	}
 	if r.ToldUnsupported > 0 {
-		all = append(all, web.Notice{
+		n := web.Notice{
 			Kind: web.Warning, Title: "Of " + counted(int(r.ToldUnsupported), "connection", "connections") + " the provider cannot be told",
-			Text: "There the credential goes on working until its owner changes it. Each connection's page says how.",
-		})
+			Text: "There the credential goes on working until its owner changes it.",
+		}
+		if r.Deletion.DeletedAt.IsZero() { // else these pages are gone
+			n.Text += " Each connection's page says how."
+		}
+		all = append(all, n)
 	}
 	return all
 }

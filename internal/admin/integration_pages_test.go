@@ -378,7 +378,9 @@ func TestDeleteWithConnections(t *testing.T) {
 		t.Fatalf("resume: %d", a.status)
 	}
 	w.tidy()
-	w.wantOn(owner.page(path), []string{"The integration timelog is deleted", "Its settings are erased.", "Completed", "5 connections are revoked"}, "being deleted", "still to be told")
+	w.wantOn(owner.page(path), []string{
+		"The integration timelog is deleted", "Its settings are erased.", "Completed", "5 connections are revoked",
+	}, "being deleted", "still to be told", "connection's page says how")
 	if a := owner.get(its); a.status != http.StatusNotFound {
 		t.Errorf("the integration: %d", a.status)
 	}
