@@ -128,6 +128,17 @@ func TestDeleteIntegration(t *testing.T) {
 
 func (b *bench) ignore(_ *vault.BulkRevocation, err error) error { return err }
 
+// TestDeletionKnowsHowMany before it revokes the first.
+func TestDeletionKnowsHowMany(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		const n = 1010 // more than it looks at in one part
+		b.crowd(t, n)
+		if got := b.parts(t, b.deleting(t).ID, 0); got.Total != n || got.Done() != 0 {
+			t.Errorf("%d of %d", got.Done(), got.Total)
+		}
+	})
+}
+
 // TestDeleteUnusedIntegration: what is revoked is in nobody's way, however much it
 // is, and however it is asked for.
 func TestDeleteUnusedIntegration(t *testing.T) {
