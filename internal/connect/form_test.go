@@ -374,3 +374,31 @@ func TestChoices(t *testing.T) { //nolint:tparallel // the cases take turns at o
 	}
 	b.get("/connect/s/" + s.ID).want(http.StatusGone).has("This cannot be linked any more")
 }
+
+// TestLinkingWhatIsBeingDeleted: with a form and at the provider's own page it says
+// so, nothing is linked, and what was obtained is given back.
+func TestLinkingWhatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.approve(sandbox.AdaEmail, "form_post")
+	b, underWay := w.browser(), w.trip(vault.NewSession{})
+	for _, key := range []string{"timelog", "toggl-token"} {
+		w.have(key, vault.EndUser{ID: "somebody"}, vault.Account{ID: "a-" + key})
+		if _, err := w.vault.RevokeAndDeleteIntegration(t.Context(), w.admin(), key, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	says := "The integration is being deleted: nothing can be linked with it any more."
+	underWay.comeBack().want(http.StatusConflict).has(says)
+	if f := w.sand.TimeLog().Families(); len(f) != 1 || !f[0].Revoked {
+		t.Errorf("what was obtained: %+v", f)
+	}
+	s, path := w.at(b, "timelog", "oidc", vault.NewSession{})
+	b.post(path, nil).want(http.StatusConflict).has("was not linked", says)
+	_, path = w.at(b, "toggl-token", "api_token", vault.NewSession{})
+	b.post(path, url.Values{"api_token": {sandbox.TogglAdaToken}}).want(http.StatusConflict).has(says)
+	if got := w.status(s.ID).Status; got != vault.SessionBound {
+		t.Errorf("the session is %s", got)
+	}
+}

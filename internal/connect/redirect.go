@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -32,7 +33,9 @@ func (h *Handler) leave(c echo.Context, s *stop) error {
 	if err != nil {
 		return h.trouble(c, s, nil, err)
 	}
-	if err := h.vault.BeginAttempt(ctx, s.caller, s.binding, in, s.method.Name, state, values); err != nil {
+	if err := h.vault.BeginAttempt(ctx, s.caller, s.binding, in, s.method.Name, state, values); errors.Is(err, vault.ErrBeingDeleted) {
+		return h.trouble(c, s, nil, err)
+	} else if err != nil {
 		return h.overtaken(c, &s.visit, err)
 	}
 	return goOn(c, "connect/leaving", onwardPage{Service: s.offer.title, Next: to.String()})

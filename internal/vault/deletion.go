@@ -197,12 +197,15 @@ func (v *Vault) finishDeletion(ctx context.Context, tx Tx, b *BulkRevocation) er
 	return tx.InsertAudit(ctx, v.bulkEntry(System("revoke", b.EnvironmentID), ActionBulkStopped, b))
 }
 
-// linkable answers nil for an integration that is not being deleted. It does not
-// keep that from beginning right after it.
+// ErrBeingDeleted says that an integration takes no connection any more.
+var ErrBeingDeleted = fault.New(fault.Conflict, "The integration is being deleted: nothing can be linked with it any more.")
+
+// linkable answers nil for an integration that is not being deleted, else
+// [ErrBeingDeleted]. It does not keep that from beginning right after it.
 func (v *Vault) linkable(ctx context.Context, tx Tx, environmentID, integrationID string) error {
 	switch _, err := tx.BulkDeletionOf(ctx, environmentID, integrationID); {
 	case err == nil:
-		return fault.New(fault.Conflict, "The integration is being deleted: nothing can be linked with it any more.")
+		return ErrBeingDeleted
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}

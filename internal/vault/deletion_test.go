@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -186,7 +187,7 @@ func TestNothingIsLinkedMeanwhile(t *testing.T) {
 			},
 		}
 		for what, try := range link {
-			if err := try(); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "is being deleted") {
+			if err := try(); !errors.Is(err, vault.ErrBeingDeleted) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
