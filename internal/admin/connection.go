@@ -31,9 +31,10 @@ type connectionPage struct {
 	RevokeHref string
 	// Actions are what else can be done, each a form that is posted there.
 	Actions []action
-	// TagsText is the tags for the form that changes them; CanTag says that there
+	// Tags is the form that changes them, made from TagsSeen; CanTag says that there
 	// is one.
-	TagsText string
+	Tags     web.Field
+	TagsSeen string
 	CanTag   bool
 	Charts   []chart
 	// ChartsSince is set where the charts do not go back all the way.
@@ -78,23 +79,32 @@ func (h *Handler) showConnection(c echo.Context, v visit) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	page, err := h.connectionPage(c, &v, id, before)
+	if err != nil {
+		return err
+	}
+	page.Notices = append(h.flashes.take(c), page.Notices...)
+	return httpd.Render(c, http.StatusOK, "admin/connection", page)
+}
+
+func (h *Handler) connectionPage(c echo.Context, v *visit, id, before string) (page connectionPage, err error) {
 	ctx := c.Request().Context()
 	httpd.RecordOf(ctx).SetConnection(id)
 	conn, err := h.vault.Connection(ctx, v.caller, id)
 	if err != nil {
-		return err
+		return page, err
 	}
-	page := connectionPage{frame: v.frame(c, connectionsPath), connectionRow: connectionRow{conn}}
+	page = connectionPage{frame: v.frame(c, connectionsPath), connectionRow: connectionRow{conn}}
 	d, err := h.disconnection(ctx, &conn)
 	if err != nil {
-		return err
+		return page, err
 	}
 	page.Service, page.Way = d.Provider, d.Way
-	if page.Notices, err = h.connectionNotices(ctx, &v, &conn, d); err != nil {
-		return err
+	if page.Notices, err = h.connectionNotices(ctx, v, &conn, d); err != nil {
+		return page, err
 	}
 	if page.MetadataText, err = metadataText(conn.Metadata); err != nil {
-		return err
+		return page, err
 	}
 	for name, value := range conn.Tags {
 		page.TagLinks = append(page.TagLinks, tagLink{name, value, withQuery(connectionsPath, url.Values{"tag." + name: {value}})})
@@ -103,26 +113,35 @@ func (h *Handler) showConnection(c echo.Context, v visit) error {
 	if conn.Status != vault.StatusRevoked && v.caller.May(vault.ScopeConnectionsRevoke) {
 		page.RevokeHref = connectionPath(id) + "/revoke"
 	}
-	page.Actions = actionsOn(&v, &conn)
+	page.Actions = actionsOn(v, &conn)
 	page.CanTag = v.caller.May(vault.ScopeConnectionsWrite)
-	for _, tag := range page.TagLinks {
-		page.TagsText += tag.Name + "=" + tag.Value + "\n"
-	}
-	if page.Timeline, err = h.timeline(ctx, &v, id, before); err != nil {
-		return err
+	page.Tags, page.TagsSeen = tagsField(page.TagLinks), conn.TagsVersion()
+	if page.Timeline, err = h.timeline(ctx, v, id, before); err != nil {
+		return page, err
 	}
 	if page.Timeline.Visible && before == "" {
 		activity, err := h.vault.Activity(ctx, v.caller, id)
 		if err != nil {
-			return err
+			return page, err
 		}
 		page.Charts = activityCharts(activity, h.now())
 		if h.now().Sub(activity.Since) < (vault.ActivityDays-1)*24*time.Hour {
 			page.ChartsSince = activity.Since
 		}
 	}
-	page.Notices = append(h.flashes.take(c), page.Notices...)
-	return httpd.Render(c, http.StatusOK, "admin/connection", page)
+	return page, nil
+}
+
+// tagsField is a line for each tag.
+func tagsField(tags []tagLink) web.Field {
+	f := web.Field{
+		Name: "tags", Label: "Tags, one a line", Type: "textarea", Code: true, Autocomplete: "off",
+		Help: "Each is key=value. What is not here is removed.",
+	}
+	for _, tag := range tags {
+		f.Value += tag.Name + "=" + tag.Value + "\n"
+	}
+	return f
 }
 
 // actionsOn are what an admin may have done to a connection as it is.

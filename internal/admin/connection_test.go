@@ -129,12 +129,27 @@ func TestTags(t *testing.T) {
 		c := w.connect("timelog", "oidc", vault.NewImport{EndUser: ada, Tags: map[string]string{"team": "blue", "old": ""}})
 		at := "/admin/connections/" + c.ID
 		b := w.admin(vault.RoleOperator)
-		w.wantOn(b.page(at), []string{"class=\"code-input\">old=\nteam=blue\n</textarea>"})
-		page := b.press(at, at+"/tags", url.Values{"tags": {"team=red\r\n\r\n plan = pro=x \n"}})
+		w.wantOn(b.page(at), []string{">old=\nteam=blue\n</textarea>"})
+		early := b.formOn(at, at+"/tags", url.Values{"tags": {"team=green"}})
+		page := b.press(at, at+"/tags", b.formOn(at, at+"/tags", url.Values{"tags": {"team=red\r\n\r\n plan = pro=x \n"}}))
 		w.wantOn(page, []string{"Tags saved", "team: red", "plan: pro=x"}, "old:", "team: blue")
-		for _, wrong := range []string{"team", "a=b\na=c", strings.Repeat("k", 65) + "=v", strings.Repeat("<", 5000)} {
-			w.wantOn(b.press(at, at+"/tags", url.Values{"tags": {wrong}}), []string{"The tags were not saved", "team: red"})
+		for _, wrong := range []string{"team", "a=b\na=c", strings.Repeat("k", 65) + "=v", strings.Repeat("&", 5000)} {
+			a := b.post(at+"/tags", b.formOn(at, at+"/tags", url.Values{"tags": {wrong}}))
+			w.wantOn(a.body, []string{
+				"The tags were not saved", "team: red", `<details class="more" open>`, ">" + strings.ReplaceAll(wrong, "&", "&amp;") + "</textarea>",
+			})
+			if a.status != http.StatusUnprocessableEntity {
+				t.Errorf("status %d", a.status)
+			}
 		}
+		// What somebody else has changed meanwhile is not overwritten unseen.
+		a := b.post(at+"/tags", early)
+		w.wantOn(a.body, []string{"There are now: plan=pro=x, team=red.", ">team=green</textarea>"})
+		if a.status != http.StatusConflict {
+			t.Errorf("a form from before: %d", a.status)
+		}
+		early["version"] = matches(versionInput, a.body)
+		w.wantOn(b.press(at, at+"/tags", early), []string{"Tags saved", "team: green"}, "plan: pro")
 	})
 }
 

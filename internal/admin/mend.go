@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -107,11 +109,38 @@ func (h *Handler) saveTags(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	tags, err := parseTags(form.Get("tags"))
+	typed, seen := form.Get("tags"), form.Get(versionField)
+	tags, err := parseTags(typed)
 	if err == nil {
-		_, err = h.vault.PatchConnection(c.Request().Context(), v.caller, id, vault.ConnectionPatch{Tags: &tags})
+		_, err = h.vault.PatchConnection(c.Request().Context(), v.caller, id, vault.ConnectionPatch{SeenTags: &seen, Tags: &tags})
 	}
-	return h.acted(c, id, web.Notice{Kind: web.Success, Title: "Tags saved"}, "The tags were not saved", err)
+	const failed = "The tags were not saved"
+	changed := errors.Is(err, vault.ErrChangedSince)
+	if !changed && !fault.Is(err, fault.Invalid) {
+		return h.acted(c, id, web.Notice{Kind: web.Success, Title: "Tags saved"}, failed, err)
+	}
+	page, pageErr := h.connectionPage(c, &v, id, "")
+	if pageErr != nil {
+		return pageErr
+	}
+	status, kind := http.StatusUnprocessableEntity, fault.Invalid
+	if changed {
+		status, kind = http.StatusConflict, fault.Conflict
+		there := strings.Join(strings.Split(strings.TrimSpace(page.Tags.Value), "\n"), ", ")
+		if there == "" {
+			there = "none"
+		}
+		page.Tags.Error = "They were changed after you had opened the page. There are now: " + there + ". Save yours again to change that."
+	} else {
+		n, _ := refusal(failed, err)
+		page.Tags.Error, page.TagsSeen = n.Text, seen
+	}
+	page.Tags.Value = typed
+	page.Notices = slices.Insert(page.Notices, 0, web.Notice{
+		Kind: web.Problem, Title: failed, Links: []web.Link{{Href: "#" + page.Tags.ID(), Text: page.Tags.Error}},
+	})
+	httpd.RecordOf(c.Request().Context()).SetOutcome(kind.Code())
+	return httpd.Render(c, status, "admin/connection", page)
 }
 
 // parseTags reads one "key=value" a line.

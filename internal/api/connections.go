@@ -96,7 +96,7 @@ func (h *Handler) patchConnection(c echo.Context, caller vault.Caller) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	patched, err := h.vault.PatchConnection(c.Request().Context(), caller, connectionID(c), vault.ConnectionPatch(*in))
+	patched, err := h.vault.PatchConnection(c.Request().Context(), caller, connectionID(c), vault.ConnectionPatch{Tags: in.Tags, Metadata: in.Metadata})
 	if err != nil {
 		return err
 	}

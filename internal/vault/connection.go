@@ -144,6 +144,9 @@ type Page struct {
 
 // ConnectionPatch changes what the host may change; nil members stay.
 type ConnectionPatch struct {
+	// SeenTags is the [Connection.TagsVersion] that the change was made from: where
+	// other tags are there by now, it is [ErrChangedSince]. Nil takes what there is.
+	SeenTags *string
 	Tags     *map[string]string
 	Metadata *map[string]any
 }

@@ -58,7 +58,8 @@ func (v *Vault) ResolveFilter(caller Caller, f ConnectionFilter) ConnectionFilte
 }
 
 // PatchConnection changes tags and metadata. The credential and its generation
-// stay.
+// stay. Where the tags were changed since the patch was made, it is
+// [ErrChangedSince].
 func (v *Vault) PatchConnection(ctx context.Context, caller Caller, id string, p ConnectionPatch) (Connection, error) {
 	if err := v.allow(ctx, caller, ScopeConnectionsWrite, id); err != nil {
 		return Connection{}, err
@@ -81,12 +82,15 @@ func (v *Vault) PatchConnection(ctx context.Context, caller Caller, id string, p
 		if err != nil {
 			return err
 		}
-		if err := tx.UpdateConnection(ctx, row.ID, p, v.now()); err != nil {
-			return err
-		}
 		c = row.Connection
 		set(&c.Tags, p.Tags)
 		set(&c.Metadata, p.Metadata)
+		if stale(p.SeenTags, row.TagsVersion(), c.TagsVersion()) {
+			return ErrChangedSince
+		}
+		if err := tx.UpdateConnection(ctx, row.ID, p, v.now()); err != nil {
+			return err
+		}
 		c.UpdatedAt = v.now()
 		return tx.InsertAudit(ctx, v.connectionEntry(caller, ActionConnectionUpdated, &c))
 	})

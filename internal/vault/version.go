@@ -36,6 +36,9 @@ func (k *APIKey) Version() string {
 	return versionOf(n.Name, n.Scopes, n.Integrations, n.Addresses, n.expiry().Format(time.RFC3339Nano))
 }
 
+// TagsVersion is the version of a connection's tags.
+func (c *Connection) TagsVersion() string { return versionOf(c.Tags) }
+
 // Version is the version of what an [IntegrationPatch] can change, save the
 // client secret: who replaces that has to know the new one.
 func (in Integration) Version() string {

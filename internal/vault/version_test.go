@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/claviger/claviger/internal/vault"
 )
 
@@ -115,6 +117,29 @@ func TestNobodyOverwritesAnIntegration(t *testing.T) {
 		if err != nil || in.Title != mine || in.ClientID != "their-client" {
 			t.Errorf("%+v, %v", in, err)
 		}
+	})
+}
+
+func TestNobodyOverwritesTags(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "r1")
+		tag := func(seen string, tags map[string]string) error {
+			_, err := b.PatchConnection(t.Context(), b.caller, c.ID, vault.ConnectionPatch{SeenTags: &seen, Tags: &tags})
+			return err
+		}
+		none := c.TagsVersion()
+		blue := map[string]string{"team": "blue", "plan": "pro"}
+		must(t, tag(none, blue))
+		must(t, tag(none, blue)) // the same form twice
+		wantStale(t, tag(none, map[string]string{"team": "red"}))
+		c = b.connection(t, c.ID)
+		if diff := cmp.Diff(blue, c.Tags); diff != "" {
+			t.Error(diff)
+		}
+		// Metadata is nothing that a form of tags overwrites.
+		_, err := b.PatchConnection(t.Context(), b.caller, c.ID, vault.ConnectionPatch{Metadata: &map[string]any{"a": "b"}})
+		must(t, err)
+		must(t, tag(c.TagsVersion(), map[string]string{"team": "red"}))
 	})
 }
 
