@@ -54,6 +54,9 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	if err != nil || len(written) != 1 {
 		return 0, fmt.Errorf("reading the entry of the acknowledgement: %w", err)
 	}
+	if err := v.checkpoint(ctx); err != nil { // that has the entry
+		return 0, err
+	}
 	for some := range slices.Chunk(lines, acknowledgedAtOnce) {
 		statement := strings.Join(some, "\n")
 		place := ChainHead{Seq: written[0].Seq, EntryID: written[0].ID, Hash: hashOfStatement(statement)}

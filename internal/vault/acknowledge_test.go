@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"strings"
 	"testing"
@@ -185,6 +186,63 @@ func TestLaterBreaksAreNotKnown(t *testing.T) {
 				}
 			}
 			w.restore(t)
+		}
+	})
+}
+
+// Nobody adds a line to an acknowledgement.
+func TestAcknowledgementThatSaysMore(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		breaks := w.breaks(t)
+		breaks["changed"]()
+		w.acknowledge(t)
+		breaks["first gone"]()
+		keys, err := w.keyset.TrailKeys()
+		must(t, err)
+		must(t, w.ReadTrail(t.Context(), func(trail vault.Trail) error {
+			_, err := vault.VerifyTrail(trail, keys, nil, func(f vault.Finding) {
+				if f.Known == 0 {
+					w.exec(t, "UPDATE audit_checkpoints SET statement = $1 || statement WHERE kind = 'acknowledged'", f.Line()+"\n")
+				}
+			})
+			return err
+		}))
+		if sum, findings := w.verify(t, nil); sum.Known > 0 || sum.Findings < 3 {
+			t.Errorf("%+v, %v", sum, findings)
+		}
+		if err := w.replica(t).DropBefore(t.Context(), w.ids[len(w.ids)/2+1]); err == nil {
+			t.Error("what nobody has looked into was dropped")
+		}
+	})
+}
+
+// An acknowledgement that somebody signed with a key of their own is none.
+func TestForgedAcknowledgement(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		must(t, b.CloseAudit(t.Context()))
+		w.breaks(t)["changed"]()
+		keys, err := w.keyset.TrailKeys()
+		must(t, err)
+		var lines []string
+		must(t, w.ReadTrail(t.Context(), func(trail vault.Trail) error {
+			_, err := vault.VerifyTrail(trail, keys, nil, func(f vault.Finding) { lines = append(lines, f.Line()) })
+			return err
+		}))
+		_, key, err := ed25519.GenerateKey(nil)
+		must(t, err)
+		two, err := b.db.Open(t).CheckpointsAfter(t.Context(), 3, 2)
+		must(t, err)
+		statement := strings.Join(lines, "\n")
+		c := vault.SignCheckpoint(&two[0], vault.CheckpointAcknowledged, vault.ChainHead{Seq: two[1].Seq, EntryID: two[1].EntryID, Hash: vault.HashOfStatement(statement)}, two[1].At, key)
+		w.exec(t, "UPDATE audit_checkpoints SET kind = $1, writer = '', hash = $2, count = 1, key = $3, signature = $4, statement = $5 WHERE number = 5",
+			string(c.Kind), c.Hash[:], c.Key, c.Signature, statement)
+		if sum, findings := w.verify(t, nil); sum.Known > 0 || sum.Findings < 2 {
+			t.Errorf("%+v, %v", sum, findings)
+		}
+		if err := w.replica(t).DropBefore(t.Context(), w.ids[len(w.ids)/2+1]); err == nil {
+			t.Error("what nobody has looked into was dropped")
 		}
 	})
 }

@@ -93,6 +93,33 @@ func TestAdoptedChainGoesOn(t *testing.T) {
 	})
 }
 
+// During a rotation of the master keyset those that have the new key sign for the
+// chains of those that are still without.
+func TestOthersSignDuringARotation(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		must(t, b.Note(t.Context()))
+		old := b.Vault
+		rotated, err := b.keyset.Rotate()
+		must(t, err)
+		b.keyset = rotated
+		first := b.replica(t)
+		b.write(t, first, 1)
+		must(t, first.Note(t.Context()))
+		for range 2 {
+			b.write(t, old, 2)
+			if err := old.Note(t.Context()); err == nil {
+				t.Error("signed behind what it cannot check")
+			}
+			b.pass(vault.OverdueAfter + time.Second)
+			must(t, first.Note(t.Context()))
+			if sum, findings := w.verify(t, nil); sum.Tail != 0 || len(findings) > 0 {
+				t.Errorf("%+v, %v", sum, findings)
+			}
+		}
+	})
+}
+
 // What is not as it was written is not vouched for, and the operator is told
 // once; what comes before it is.
 func TestBrokenEndsAreNotAdopted(t *testing.T) {

@@ -343,6 +343,49 @@ func TestVerifyAfterRotation(t *testing.T) {
 	})
 }
 
+// Whatever the last checkpoint says, it is vouched for before its key is retired.
+func TestVouchForEachKind(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		b.months(t, 110)
+		must(t, b.CloseAudit(t.Context()))
+		for kind, last := range map[vault.CheckpointKind]func(){
+			vault.CheckpointClosed:  func() {},
+			vault.CheckpointDropped: func() { must(t, w.replica(t).DropBefore(t.Context(), w.ids[1])) },
+			vault.CheckpointPruned:  func() { must(t, w.dropAll(t, w.replica(t))) },
+			vault.CheckpointAcknowledged: func() {
+				w.breaks(t)["changed"]()
+				sum, _ := w.verify(t, nil)
+				_, err := w.replica(t).AcknowledgeTrail(t.Context(), vault.System("cli", w.caller.EnvironmentID), sum.Report)
+				must(t, err)
+			},
+		} {
+			w.save(t)
+			last()
+			var is string
+			must(t, w.raw.QueryRowContext(t.Context(), "SELECT kind FROM audit_checkpoints ORDER BY number DESC LIMIT 1").Scan(&is))
+			if is != string(kind) {
+				t.Errorf("the last is %s, want %s", is, kind)
+			}
+			before, _ := w.verify(t, nil)
+			old := b.keyset
+			rotated, err := old.Rotate()
+			must(t, err)
+			b.keyset = rotated
+			v := b.replica(t)
+			must(t, v.VouchForTrail(t.Context()))
+			b.keyset, err = rotated.Retire(old.PrimaryID())
+			must(t, err)
+			after, findings := w.verify(t, nil)
+			if after.Findings > 0 || after.Known != before.Known || after.Dropped != before.Dropped || after.Pruned != before.Pruned || after.Entries != before.Entries {
+				t.Errorf("%s: %+v, %v; before it %+v", kind, after, findings, before)
+			}
+			b.keyset = old
+			w.restore(t)
+		}
+	})
+}
+
 // Who has the database and no keyset cannot have a checkpoint of theirs vouched
 // for by the next good one, nor with it a chain that nobody wrote.
 func TestNobodyVouchesForAForgedCheckpoint(t *testing.T) {

@@ -184,7 +184,16 @@ func (v *Vault) VouchForTrail(ctx context.Context) error {
 	if err != nil || last == nil || last.Key == keyFingerprint(keys.signers[0].Public().(ed25519.PublicKey)) {
 		return err
 	}
-	return v.addCheckpoint(ctx, CheckpointRunning, ChainHead{Writer: last.Writer, Seq: last.Seq, EntryID: last.EntryID, Hash: last.Hash})
+	place := ChainHead{Writer: last.Writer, Seq: last.Seq, EntryID: last.EntryID, Hash: last.Hash}
+	if last.Writer != "" {
+		return v.addCheckpoint(ctx, CheckpointRunning, place)
+	}
+	_, err = v.signNext(ctx, func(before *Checkpoint, key ed25519.PrivateKey) Checkpoint { // of no chain: the same again
+		c := nextCheckpoint(before, last.Kind, place, last.Count, v.now(), key)
+		c.Statement = last.Statement
+		return c
+	})
+	return err
 }
 
 // CloseAudit ends what this process has written of the trail, and notes that it

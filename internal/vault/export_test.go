@@ -9,6 +9,12 @@ import (
 // OverdueAfter is when others look after an entry that nobody signed for.
 const OverdueAfter = overdueAfter
 
+// HashOfStatement is the hash that stands for what is acknowledged.
+func HashOfStatement(statement string) Digest { return hashOfStatement(statement) }
+
+// Line is a finding as an acknowledgement has it.
+func (f Finding) Line() string { return f.line() }
+
 // Checkpoint signs how far the chains of this process have come.
 func (v *Vault) Checkpoint(ctx context.Context) error { return v.checkpoint(ctx) }
 
