@@ -29,6 +29,7 @@ func TestDeleteIntegration(t *testing.T) {
 		p.reads("3,000 connections, not revoked", "in the background", "This cannot be undone")
 		p.inspect("admin-integration-delete-many")
 		p.enter("Type the integration's key, timelog, to confirm", "timelog")
+		p.scripts(false) // a page that follows would complain of what comes
 		p.press("Revoke its connections and delete it")
 		p.arrive("Bulk revocation")
 		at, err := url.Parse(p.url())
@@ -36,7 +37,8 @@ func TestDeleteIntegration(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := strings.Replace(at.Path, "/admin/", "/v1/", 1)
-		p.open("about:blank") // a page that is open would complain of what comes
+		p.open("about:blank")
+		p.scripts(true)
 
 		live := "SELECT id FROM connections WHERE status <> 'revoked'"
 		w.brokers[0].waitFor(t, "getting on with it", func() bool { return len(w.rows(live)) < deletedMany })
