@@ -49,6 +49,30 @@ func TestRender(t *testing.T) {
 	}, []string{"<b>", "ZgotmplZ"})
 }
 
+// TestPart: a block of a page by itself is the same as in the page.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	e, _ := newShell(t, httpd.Config{Templates: withPages(t, map[string]string{
+		"x/page.html": `{{define "title"}}Page{{end}}{{define "content"}}<h1>Page</h1>{{template "numbers" .}}{{end}}{{define "numbers"}}<p>{{.Page}} of {{.Name}}</p>{{end}}`,
+	})})
+	e.GET("/page", func(c echo.Context) error { return httpd.Render(c, 200, "x/page", "<1>") })
+	e.GET("/part", func(c echo.Context) error {
+		part, err := httpd.Part(c, "x/page", "numbers", "<1>")
+		if err != nil {
+			return err
+		}
+		if _, err := httpd.Part(c, "x/page", "nothing", nil); err == nil {
+			t.Error("there is a block that nobody defines")
+		}
+		return c.String(200, part)
+	})
+	part := do(e, "GET", "/part", "").Body.String()
+	if want := "<p>&lt;1&gt; of x/page</p>"; part != want {
+		t.Errorf("part %q, want %q", part, want)
+	}
+	contains(t, "page", do(e, "GET", "/page", "").Body.String(), []string{part}, nil)
+}
+
 func TestFieldIsTiedToItsTexts(t *testing.T) {
 	t.Parallel()
 	html := render(t, `{{template "field" .Page}}`, web.Field{
