@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -52,7 +51,7 @@ func TestEndsOfKilledProcessesAreAdopted(t *testing.T) {
 		}
 		w.restore(t)
 
-		b.pass(vault.OverdueAfter + time.Second)
+		b.pass(2 * vault.OverdueAfter)
 		later := b.replica(t) // one that started after they were killed
 		must(t, later.Note(t.Context()))
 		sum, findings := w.verify(t, nil)
@@ -83,7 +82,7 @@ func TestAdoptedChainGoesOn(t *testing.T) {
 		w := newTrailOf(t, b)
 		paused := b.replica(t)
 		b.write(t, paused, 2)
-		b.pass(vault.OverdueAfter + time.Second)
+		b.pass(2 * vault.OverdueAfter)
 		must(t, b.Note(t.Context()))
 		b.write(t, paused, 2)
 		must(t, paused.CloseAudit(t.Context()))
@@ -111,7 +110,7 @@ func TestOthersSignDuringARotation(t *testing.T) {
 			if err := old.Note(t.Context()); err == nil {
 				t.Error("signed behind what it cannot check")
 			}
-			b.pass(vault.OverdueAfter + time.Second)
+			b.pass(2 * vault.OverdueAfter)
 			must(t, first.Note(t.Context()))
 			if sum, findings := w.verify(t, nil); sum.Tail != 0 || len(findings) > 0 {
 				t.Errorf("%+v, %v", sum, findings)
@@ -128,7 +127,7 @@ func TestBrokenEndsAreNotAdopted(t *testing.T) {
 		head := b.killed(t, 2, 4)
 		b.write(t, b.Vault, 1)
 		must(t, b.Checkpoint(t.Context()))
-		b.pass(vault.OverdueAfter + time.Second)
+		b.pass(2 * vault.OverdueAfter)
 		at := func(seq int64) (id string) {
 			must(t, w.raw.QueryRowContext(t.Context(), "SELECT id FROM audit_entries WHERE writer = $1 AND seq = $2", head.Writer, seq).Scan(&id))
 			return id
@@ -180,7 +179,7 @@ func TestReplicasAdoptOnce(t *testing.T) {
 		for range 5 {
 			b.killed(t, 0, 2)
 		}
-		b.pass(vault.OverdueAfter + time.Second)
+		b.pass(2 * vault.OverdueAfter)
 		var all sync.WaitGroup
 		for range 3 {
 			v := b.replica(t)
@@ -225,7 +224,7 @@ func TestEveryChainHasItsTurn(t *testing.T) {
 		v := vault.New(vault.Config{Store: fewAtATime{b.db.Open(t), &listed}, Keyset: b.keyset, Now: b.clock})
 		for range 2 {
 			b.write(t, old, 1) // killed only now
-			b.pass(vault.OverdueAfter + time.Second)
+			b.pass(2 * vault.OverdueAfter)
 			listed = 0
 			rounds := (4+1+10)/3 + 1
 			for range rounds {
