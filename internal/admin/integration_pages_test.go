@@ -265,7 +265,12 @@ func TestReplaceAClientSecret(t *testing.T) {
 			t.Errorf("the old one is tried for %v", got)
 		}
 		w.wantOn(b.page(path), []string{"Erase the one before now", `name="drop" value="yes"`, "A day", "An hour", "Not at all"})
-		a = b.post(path, b.filled(path, url.Values{"drop": {"yes"}}))
+		a = b.post(path, b.filled(path, url.Values{"drop": {"yes"}, "confirm": {"clicktime"}}))
+		if a.status != http.StatusUnprocessableEntity || until() == 0 {
+			t.Errorf("dropped with another name typed: %d, tried for %v", a.status, until())
+		}
+		w.wantOn(a.body, []string{"This is not “timelog”.", "Nothing was changed", `value="clicktime"`})
+		a = b.post(path, b.filled(path, url.Values{"drop": {"yes"}, "confirm": {"timelog"}}))
 		if a.status != http.StatusSeeOther || until() != 0 {
 			t.Errorf("dropped: %d, tried for %v", a.status, until())
 		}

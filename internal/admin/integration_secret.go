@@ -20,6 +20,8 @@ type secretPage struct {
 	Secret web.Field
 	// Overlap is for how long the one before is tried; nil where there is none.
 	Overlap *web.Select
+	// Confirm is for erasing the one before.
+	Confirm web.Field
 	Notices []web.Notice
 }
 
@@ -58,7 +60,10 @@ func overlapSelect(chosen string) *web.Select {
 	return s
 }
 
-func (h *Handler) renderSecret(c echo.Context, v *visit, status int, in vault.Integration, overlap, wrong string) error {
+// confirmErasing asks for the integration's key to be typed.
+func confirmErasing(in vault.Integration) web.Field { return typedName("integration's key", in.Key) }
+
+func (h *Handler) renderSecret(c echo.Context, v *visit, status int, in vault.Integration, overlap, wrong string, confirm web.Field) error {
 	row, err := h.integrationRow(in)
 	if err != nil {
 		return err
@@ -66,14 +71,16 @@ func (h *Handler) renderSecret(c echo.Context, v *visit, status int, in vault.In
 	page := secretPage{
 		frame: v.frame(c, integrationsPath), integrationRow: row,
 		Secret: web.Field{
-			Name: fieldSecret, Label: "New client secret", Type: "password", Required: true, Autofocus: true, Code: true, MaxLength: 4096,
+			Name: fieldSecret, Label: "New client secret", Type: "password", Required: true, Code: true, MaxLength: 4096,
 			Autocomplete: "new-password", Help: "It is encrypted, and never shown again.", Error: wrong,
 		},
+		Confirm: confirm,
 	}
+	page.Secret.Autofocus = confirm.Error == ""
 	if in.HasClientSecret {
 		page.Overlap = overlapSelect(overlap)
 	}
-	if n, ok := web.FieldErrors("Nothing was replaced", []web.Field{page.Secret}); ok {
+	if n, ok := web.FieldErrors("Nothing was changed", []web.Field{page.Secret, page.Confirm}); ok {
 		page.Notices = []web.Notice{n}
 	}
 	return httpd.Render(c, status, "admin/integration-secret", page)
@@ -85,7 +92,7 @@ func (h *Handler) askForSecret(c echo.Context, v visit) error {
 	if err != nil {
 		return err
 	}
-	return h.renderSecret(c, &v, http.StatusOK, in, "", "")
+	return h.renderSecret(c, &v, http.StatusOK, in, "", "", confirmErasing(in))
 }
 
 // POST /admin/integrations/{id}/secret
@@ -100,12 +107,17 @@ func (h *Handler) replaceSecret(c echo.Context, v visit) error {
 	}
 	ctx := c.Request().Context()
 	patch, done := secretPatch(form), doneSecret
+	confirm := confirmErasing(in)
 	switch {
 	case form.Get(fieldDrop) == "yes":
+		if !confirmed(form, in.Key, &confirm) {
+			httpd.RecordOf(ctx).SetOutcome(fault.Invalid.Code())
+			return h.renderSecret(c, &v, http.StatusUnprocessableEntity, in, "", "", confirm)
+		}
 		patch, done = vault.IntegrationPatch{ClientSecretOverlap: new(time.Duration)}, doneDropped
 	case patch.ClientSecret == nil:
 		httpd.RecordOf(ctx).SetOutcome(fault.Invalid.Code())
-		return h.renderSecret(c, &v, http.StatusUnprocessableEntity, in, form.Get(fieldOverlap), "Paste the new client secret.")
+		return h.renderSecret(c, &v, http.StatusUnprocessableEntity, in, form.Get(fieldOverlap), "Paste the new client secret.", confirm)
 	}
 	_, err = h.vault.PatchIntegration(ctx, v.caller, in.Key, patch)
 	if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
@@ -114,7 +126,7 @@ func (h *Handler) replaceSecret(c echo.Context, v visit) error {
 		if len(f.Fields) > 0 {
 			detail = f.Fields[0].Detail
 		}
-		return h.renderSecret(c, &v, http.StatusUnprocessableEntity, in, form.Get(fieldOverlap), detail)
+		return h.renderSecret(c, &v, http.StatusUnprocessableEntity, in, form.Get(fieldOverlap), detail, confirm)
 	}
 	if err != nil {
 		return err
