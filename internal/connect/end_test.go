@@ -42,6 +42,31 @@ func TestTheSessionEndsMeanwhile(t *testing.T) {
 	}
 }
 
+// TestTheIntegrationIsDeletedMeanwhile: it is gone by the time that there is
+// something to link, which is given back all the same.
+func TestTheIntegrationIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.approve(sandbox.AdaEmail, "query")
+	tr := w.trip(vault.NewSession{})
+	release := make(chan struct{})
+	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
+	done := make(chan *page)
+	go func() { done <- tr.comeBack() }()
+	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "timelog"); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	(<-done).has("was not linked")
+	w.wantNothingLinked()
+	if f := w.sand.TimeLog().Families(); len(f) != 1 || !f[0].Revoked {
+		t.Errorf("families = %+v, want one, revoked", f)
+	}
+}
+
 // TestTheBrowserLeaves: what was sent is finished without it, or a token that
 // the provider has handed out would be lost.
 func TestTheBrowserLeaves(t *testing.T) {

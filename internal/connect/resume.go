@@ -107,7 +107,11 @@ func (h *Handler) link(c echo.Context, v *visit, o *offer, method string, grant 
 		// taken back.
 		return err
 	}
-	if in, err := h.vault.OpenIntegration(ctx, v.caller, o.in.ID); err == nil {
+	in, gone := h.vault.OpenIntegration(ctx, v.caller, o.in.ID)
+	if fault.Is(gone, fault.NotFound) { // deleted since: then as it was
+		in, gone = o.in, nil
+	}
+	if gone == nil {
 		h.disown(ctx, v, in, method, grant)
 	}
 	return h.failed(c, v, o, method, err)
