@@ -109,12 +109,14 @@ func (s *Store) PreviousSecretsUntil(ctx context.Context, now time.Time, limit i
 }
 
 // DeleteRevokedConnections takes the newest first: what was to mend a connection
-// refers to that, and is newer.
+// refers to that, and is newer. One that is to be mended by what is not revoked
+// has to wait for that.
 func (t tx) DeleteRevokedConnections(ctx context.Context, environmentID, integrationID string, limit int) (int64, error) {
 	return t.exec(ctx, "deleting revoked connections", `
 		DELETE FROM connections WHERE id IN (
-			SELECT id FROM connections WHERE environment_id = $1 AND integration_id = $2 AND status = 'revoked'
-			ORDER BY id DESC LIMIT $3)`,
+			SELECT c.id FROM connections c WHERE c.environment_id = $1 AND c.integration_id = $2 AND c.status = 'revoked'
+				AND NOT EXISTS (SELECT 1 FROM connections m WHERE m.replaces_id = c.id AND m.status <> 'revoked')
+			ORDER BY c.id DESC LIMIT $3)`,
 		environmentID, integrationID, limit)
 }
 

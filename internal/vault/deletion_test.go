@@ -380,3 +380,29 @@ func TestDeletionIsAskedFor(t *testing.T) {
 		}
 	})
 }
+
+// TestDeletionFindsWhoWasAdding: somebody's account is mended while everything is
+// looked for, and what waits for the host then refers to what is revoked.
+func TestDeletionFindsWhoWasAdding(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.linked(t, "rt-own")
+		candidate(t, b, c.ID)
+		r := b.deleting(t)
+		b.parts(t, r.ID, 0)
+		// As if it had not been there yet.
+		raw := b.db.Raw(t)
+		for _, s := range []string{
+			`DELETE FROM bulk_revocation_items WHERE connection_id <> '` + c.ID + `'`,
+			`UPDATE bulk_revocations SET total = 1`,
+		} {
+			if _, err := raw.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(t, b.Tidy(t.Context()))
+		b.wantDeleted(t)
+		if got := b.bulk(t, r.ID); got.Status != vault.BulkCompleted || got.Total != 2 || got.Revoked != 2 {
+			t.Errorf("in the end %+v", got)
+		}
+	})
+}
