@@ -32,8 +32,13 @@ func inside(c echo.Context, ref string) string {
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 }
 
-// isPage reports whether something is shown at a path.
+// isPage reports whether something is shown at a path: what goes on by itself, and
+// a file, is nothing to come back to.
 func isPage(e *echo.Echo, at string) bool {
+	switch path.Base(at) {
+	case "stream", "progress", "export":
+		return false
+	}
 	probe := e.NewContext(nil, nil)
 	e.Router().Find(http.MethodGet, at, probe)
 	return slices.ContainsFunc(e.Routes(), func(r *echo.Route) bool {
@@ -53,7 +58,9 @@ func orHome(next string) string {
 func pageOfForm(c echo.Context) string {
 	r := c.Request()
 	if r.Method == http.MethodGet {
-		return inside(c, r.URL.RequestURI())
+		if next := inside(c, r.URL.RequestURI()); next != "" {
+			return next
+		}
 	}
 	for at := r.URL.Path; strings.HasPrefix(at, homePath); at = path.Dir(at) {
 		if next := inside(c, (&url.URL{Path: at}).String()); next != "" {

@@ -144,15 +144,23 @@ func TestSignInLeadsInside(t *testing.T) {
 		{"/admin/connections/con_x", "/admin/connections/con_x"},
 		{"/admin/connections/con_x/refresh", "/admin"}, // which is a form's
 		{"/admin/nothing", "/admin"},
+		{"/admin/overview/stream", "/admin"},
+		{"/admin/revocations/rev_x/progress", "/admin"},
+		{"/admin/audit/export?format=ndjson", "/admin"},
 	} {
 		a := b.get("/admin/sign-in?" + url.Values{"next": {tt.next}}.Encode())
 		if a.status != http.StatusSeeOther || a.location != tt.want || a.header.Get("X-Evil") != "" {
 			t.Errorf("next %.60q leads to %q (%d), want %q", tt.next, a.location, a.status, tt.want)
 		}
 	}
-	a := w.browser().get("/admin/audit?actor=x")
-	if a.status != http.StatusSeeOther || a.location != "/admin/sign-in?next=%2Fadmin%2Faudit%3Factor%3Dx" {
-		t.Errorf("without a session: %d to %q", a.status, a.location)
+	for path, want := range map[string]string{
+		"/admin/audit?actor=x":              "/admin/sign-in?next=%2Fadmin%2Faudit%3Factor%3Dx",
+		"/admin/audit/export?format=ndjson": "/admin/sign-in?next=%2Fadmin%2Faudit",
+		"/admin/revocations/rev_x/progress": "/admin/sign-in?next=%2Fadmin%2Frevocations%2Frev_x",
+	} {
+		if a := w.browser().get(path); a.status != http.StatusSeeOther || a.location != want {
+			t.Errorf("%s without a session: %d to %q", path, a.status, a.location)
+		}
 	}
 }
 
@@ -553,5 +561,25 @@ func TestPageHeaders(t *testing.T) {
 	}
 	if slices.ContainsFunc(a.cookies, func(c *http.Cookie) bool { return c.Name == "clv_admin" }) {
 		t.Error("a fresh cookie without need")
+	}
+}
+
+// TestStreamAfterTheSession: a page that is still open is nobody on the way
+// somewhere.
+func TestStreamAfterTheSession(t *testing.T) {
+	w := one(t)
+	b := w.browser()
+	b.self = w.invite("Ada", vault.RoleOwner).Admin
+	b.signInAgain()
+	w.clock.advance(vault.AdminLife)
+	for _, path := range []string{"/admin/overview/stream", "/admin/revocations/rev_06h03dkgndq6vfdsu9o8c2iihs/progress"} {
+		r := b.request(http.MethodGet, path, nil)
+		r.Header.Set("Accept", "text/event-stream")
+		if a := b.do(r); a.status != http.StatusNoContent || len(a.cookies) > 0 {
+			t.Errorf("%s: %d to %q, with %d cookies", path, a.status, a.location, len(a.cookies))
+		}
+	}
+	if a := b.get("/admin/audit"); a.location != "/admin/sign-in?after=session&next=%2Fadmin%2Faudit" {
+		t.Errorf("then to %q", a.location)
 	}
 }

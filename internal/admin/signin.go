@@ -175,6 +175,10 @@ func (h *Handler) signOut(c echo.Context, v visit) error {
 
 // toSignIn sends a browser without a session to sign in, and back afterwards.
 func (h *Handler) toSignIn(c echo.Context) error {
+	if c.Request().Header.Get("Accept") == eventStream {
+		// A page that is still open asks by itself, and is on the way nowhere.
+		return c.NoContent(http.StatusNoContent)
+	}
 	q := url.Values{}
 	if next := pageOfForm(c); next != homePath {
 		setSome(q, "next", next)
