@@ -37,7 +37,7 @@ func TestCheckpoints(t *testing.T) {
 		wantErr(t, "a number that is taken", s.InsertCheckpoint(ctx, of(5, func(*vault.Checkpoint) {})), vault.ErrDuplicate)
 		for what, change := range map[string]func(*vault.Checkpoint){
 			"running, with a count":             func(c *vault.Checkpoint) { c.Count = 1 },
-			"dropped, without one":              func(c *vault.Checkpoint) { c.Kind = vault.CheckpointDropped },
+			"acknowledged, without one":         func(c *vault.Checkpoint) { c.Kind, c.Writer, c.Statement = vault.CheckpointAcknowledged, "", "x" },
 			"pruned, of a chain":                func(c *vault.Checkpoint) { c.Kind = vault.CheckpointPruned },
 			"running, of none":                  func(c *vault.Checkpoint) { c.Writer = "" },
 			"acknowledged, without a statement": func(c *vault.Checkpoint) { c.Kind, c.Writer, c.Count = vault.CheckpointAcknowledged, "", 1 },

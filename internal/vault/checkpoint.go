@@ -46,7 +46,8 @@ type Checkpoint struct {
 	Seq     int64  // its entry that this is about
 	EntryID string
 	Hash    Digest // of that entry
-	// Count is how many entries were dropped, 0 where the kind says nothing of that.
+	// Count is how many entries were dropped, 0 where the kind says nothing of that, or
+	// the one before says the same.
 	Count int64
 	// Key is the fingerprint of the public key that Signature is to be checked
 	// with.
@@ -127,16 +128,49 @@ func (v *Vault) lastCheckpoint(ctx context.Context, keys *trailKeys) (*Checkpoin
 	return last, err
 }
 
-// addCheckpoint signs a statement on a chain and puts it behind all others.
+// errGone is that a chain was dropped as far as it was to be signed for.
+var errGone = errors.New("the entries are past their retention")
+
+// addCheckpoint signs a statement on a chain and puts it behind all others, unless
+// all that it is about was dropped: what says so goes before it would, and then
+// it would be of entries that are missing.
 func (v *Vault) addCheckpoint(ctx context.Context, kind CheckpointKind, head ChainHead) error {
-	_, err := v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) Checkpoint {
-		return nextCheckpoint(last, kind, head, 0, v.now(), key)
+	keys, err := v.trail()
+	if err != nil {
+		return err
+	}
+	_, err = v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) (Checkpoint, error) {
+		gone, err := v.gone(ctx, keys, head)
+		if err == nil && gone {
+			err = errGone
+		}
+		return nextCheckpoint(last, kind, head, 0, v.now(), key), err
 	})
+	if errors.Is(err, errGone) {
+		return nil
+	}
 	return err
 }
 
+// gone reports whether a chain was dropped up to an entry, as somebody with the
+// keyset has signed.
+func (v *Vault) gone(ctx context.Context, keys *trailKeys, head ChainHead) (bool, error) {
+	dropped, err := v.store.LastOfKind(ctx, head.Writer, CheckpointDropped)
+	if err != nil {
+		return false, err
+	}
+	if dropped != nil && dropped.Seq >= head.Seq && v.vouched(ctx, keys, *dropped) == nil {
+		return true, nil
+	}
+	pruned, err := v.store.LastOfKind(ctx, "", CheckpointPruned)
+	if err != nil {
+		return false, err
+	}
+	return pruned != nil && pruned.EntryID > head.EntryID && v.vouched(ctx, keys, *pruned) == nil, nil
+}
+
 // signNext puts a checkpoint behind all others and answers its number.
-func (v *Vault) signNext(ctx context.Context, next func(last *Checkpoint, key ed25519.PrivateKey) Checkpoint) (int64, error) {
+func (v *Vault) signNext(ctx context.Context, next func(last *Checkpoint, key ed25519.PrivateKey) (Checkpoint, error)) (int64, error) {
 	keys, err := v.trail()
 	if err != nil {
 		return 0, err
@@ -146,7 +180,10 @@ func (v *Vault) signNext(ctx context.Context, next func(last *Checkpoint, key ed
 		if err != nil {
 			return 0, err
 		}
-		c := next(last, keys.signers[0])
+		c, err := next(last, keys.signers[0])
+		if err != nil {
+			return 0, err
+		}
 		if err = v.store.InsertCheckpoint(ctx, c); !errors.Is(err, ErrDuplicate) {
 			return c.Number, err
 		}
@@ -172,9 +209,9 @@ func (v *Vault) checkpoint(ctx context.Context) error {
 	return nil
 }
 
-// VouchForTrail signs the last checkpoint once more with the primary key, where
-// it was signed with another one, which is about to be retired: nobody would sign
-// behind it any more.
+// VouchForTrail signs what the last checkpoint says once more with the primary key,
+// where it was signed with another one, which is about to be retired: nobody would
+// sign behind it any more.
 func (v *Vault) VouchForTrail(ctx context.Context) error {
 	keys, err := v.trail()
 	if err != nil {
@@ -184,14 +221,18 @@ func (v *Vault) VouchForTrail(ctx context.Context) error {
 	if err != nil || last == nil || last.Key == keyFingerprint(keys.signers[0].Public().(ed25519.PublicKey)) {
 		return err
 	}
-	place := ChainHead{Writer: last.Writer, Seq: last.Seq, EntryID: last.EntryID, Hash: last.Hash}
-	if last.Writer != "" {
-		return v.addCheckpoint(ctx, CheckpointRunning, place)
-	}
-	_, err = v.signNext(ctx, func(before *Checkpoint, key ed25519.PrivateKey) Checkpoint { // of no chain: the same again
-		c := nextCheckpoint(before, last.Kind, place, last.Count, v.now(), key)
+	_, err = v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) (Checkpoint, error) {
+		if last == nil {
+			return Checkpoint{}, errStranger
+		}
+		count := last.Count
+		if last.Kind == CheckpointDropped {
+			count = 0 // no more than it says
+		}
+		place := ChainHead{Writer: last.Writer, Seq: last.Seq, EntryID: last.EntryID, Hash: last.Hash}
+		c := nextCheckpoint(last, last.Kind, place, count, v.now(), key)
 		c.Statement = last.Statement
-		return c
+		return c, nil
 	})
 	return err
 }

@@ -262,3 +262,87 @@ func TestPruningOnReplicas(t *testing.T) {
 		}
 	})
 }
+
+// A chain that has rested may have been dropped long before its process stops: it is
+// not signed for any more, whether what says so is still there or not.
+func TestClosingAChainThatWasDropped(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		for rounds := range 3 {
+			resting, silent := b.replica(t), b.replica(t)
+			b.write(t, resting, 2)
+			must(t, resting.Checkpoint(t.Context()))
+			b.write(t, silent, 2) // and could not sign for it until now
+			writers := []any{resting.Head().Writer, silent.Head().Writer}
+			for range rounds { // its entries, then the checkpoint that says so
+				b.months(t, 110)
+				must(t, w.dropAll(t, b.Vault))
+			}
+			if n := w.count(t, allCheckpoints+" WHERE writer IN ($1, $2)", writers...); (n > 0) != (rounds < 2) {
+				t.Fatalf("%d checkpoints of them are left after %d rounds", n, rounds)
+			}
+			must(t, silent.Checkpoint(t.Context()))
+			must(t, resting.CloseAudit(t.Context()))
+			must(t, silent.CloseAudit(t.Context()))
+			if sum, findings := w.verify(t, nil); len(findings) > 0 {
+				t.Errorf("after %d rounds: %+v, %v", rounds, sum, findings)
+			}
+			b.months(t, 110)
+			must(t, w.dropAll(t, b.Vault))
+			if sum, findings := w.verify(t, nil); len(findings) > 0 {
+				t.Errorf("after %d rounds, gone on: %+v, %v", rounds, sum, findings)
+			}
+		}
+	})
+}
+
+// Whatever the last checkpoint says is said once more with the new key.
+func TestRotationAfterAnyCheckpoint(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		for _, c := range []struct {
+			kind vault.CheckpointKind
+			last func()
+		}{
+			{vault.CheckpointRunning, func() { b.months(t, 110) }},
+			{vault.CheckpointDropped, func() { must(t, b.DropBefore(t.Context(), "aud_~")) }},
+			{vault.CheckpointPruned, func() {
+				b.months(t, 110)
+				must(t, w.dropAll(t, b.Vault))
+			}},
+			{vault.CheckpointAcknowledged, func() {
+				b.months(t, 2)
+				w.exec(t, "UPDATE audit_entries SET reason = 'x'")
+				sum, _ := w.verify(t, nil)
+				_, err := b.AcknowledgeTrail(t.Context(), vault.System("cli", b.caller.EnvironmentID), sum.Report)
+				must(t, err)
+			}},
+		} {
+			c.last()
+			before, err := b.db.Open(t).LastCheckpoint(t.Context())
+			must(t, err)
+			if before.Kind != c.kind {
+				t.Fatalf("the last is %s, not %s", before.Kind, c.kind)
+			}
+			sum, _ := w.verify(t, nil)
+			old := b.keyset
+			b.keyset, err = old.Rotate()
+			must(t, err)
+			must(t, b.replica(t).VouchForTrail(t.Context()))
+			b.keyset, err = b.keyset.Retire(old.PrimaryID())
+			must(t, err)
+			b.Vault = b.replica(t)
+			after, findings := w.verify(t, nil)
+			if after.Findings > 0 || after.Checkpoints != sum.Checkpoints+1 || after.Dropped != sum.Dropped || after.Pruned != sum.Pruned {
+				t.Errorf("%s: %+v, %v; before it %+v", c.kind, after, findings, sum)
+			}
+		}
+		b.months(t, 110)
+		must(t, w.dropAll(t, b.Vault))
+		b.months(t, 110)
+		must(t, w.dropAll(t, b.Vault))
+		if sum, findings := w.verify(t, nil); sum.Findings > 0 {
+			t.Errorf("%+v, %v", sum, findings)
+		}
+	})
+}

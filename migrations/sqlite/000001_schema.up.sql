@@ -483,7 +483,7 @@ CREATE TABLE audit_checkpoints (
     statement TEXT    NOT NULL, -- what is acknowledged; the hash is of that then
     CONSTRAINT audit_checkpoints_pkey   PRIMARY KEY (number),
     CONSTRAINT audit_checkpoints_kind   CHECK (kind IN ('running', 'closed', 'dropped', 'pruned', 'acknowledged')),
-    CONSTRAINT audit_checkpoints_counts CHECK (number >= 1 AND seq >= 1 AND count >= 0 AND (kind NOT IN ('dropped', 'acknowledged') OR count > 0) AND (kind NOT IN ('running', 'closed') OR count = 0)),
+    CONSTRAINT audit_checkpoints_counts CHECK (number >= 1 AND seq >= 1 AND count >= 0 AND (kind <> 'acknowledged' OR count > 0) AND (kind NOT IN ('running', 'closed') OR count = 0)),
     CONSTRAINT audit_checkpoints_length CHECK (length(prev) = 32 AND length(hash) = 32 AND length(signature) = 64 AND length(key) = 16 AND length(writer) <= 64 AND (kind IN ('pruned', 'acknowledged')) = (writer = '') AND (kind = 'acknowledged') = (statement <> '') AND length(statement) <= 65536 AND length(entry_id) BETWEEN 1 AND 64)
 ) STRICT;
 CREATE INDEX audit_checkpoints_by_entry  ON audit_checkpoints (entry_id, number);
