@@ -29,7 +29,8 @@ func hashOfStatement(statement string) Digest {
 }
 
 // AcknowledgeTrail verifies the trail and signs what is wrong with it, where that is
-// exactly what the operator has looked into: the Report of a [TrailSummary]. From
+// exactly what the operator has looked into: the Report of a [TrailSummary]; and the
+// ends of chains that no checkpoint stands for. From
 // then on those findings are known, as long as nothing more is done to the same
 // entries and checkpoints, and retention goes past them. It answers how many they
 // are, and fails with [ErrNothingFound] or [ErrOtherFindings].
@@ -38,7 +39,7 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	if err != nil {
 		return 0, err
 	}
-	lines, err := v.toAcknowledge(ctx, keys.known(), report)
+	lines, ends, err := v.toAcknowledge(ctx, keys.known(), report)
 	if err != nil {
 		return 0, err
 	}
@@ -57,13 +58,20 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	if err := v.checkpoint(ctx); err != nil { // that has the entry
 		return 0, err
 	}
+	// Where it was a checkpoint that is known to be gone, or not to be believed, nothing
+	// else would stand for what it was about.
+	for _, end := range ends {
+		if err := v.addCheckpoint(ctx, CheckpointRunning, end); err != nil {
+			return 0, err
+		}
+	}
 	for some := range slices.Chunk(lines, acknowledgedAtOnce) {
 		statement := strings.Join(some, "\n")
 		place := ChainHead{Seq: written[0].Seq, EntryID: written[0].ID, Hash: hashOfStatement(statement)}
-		_, err := v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) Checkpoint {
+		_, err := v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) (Checkpoint, error) {
 			c := nextCheckpoint(last, CheckpointAcknowledged, place, int64(len(some)), v.now(), key)
 			c.Statement = statement
-			return c
+			return c, nil
 		})
 		if err != nil {
 			return 0, err
@@ -72,27 +80,28 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	return len(lines), nil
 }
 
-func (v *Vault) toAcknowledge(ctx context.Context, keys TrailKeys, report Digest) (lines []string, err error) {
+func (v *Vault) toAcknowledge(ctx context.Context, keys TrailKeys, report Digest) (lines []string, ends []ChainHead, err error) {
 	var sum TrailSummary
-	err = v.ReadTrail(ctx, func(trail Trail) (err error) {
-		sum, err = VerifyTrail(trail, keys, nil, func(f Finding) {
+	err = v.ReadTrail(ctx, func(trail Trail) error {
+		c, err := verifyTrail(trail, keys, nil, func(f Finding) {
 			if f.Known == 0 && !f.firm {
 				lines = append(lines, f.line())
 			}
 		})
+		sum, ends = c.sum, c.unstated()
 		return err
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case len(lines) == 0:
-		return nil, ErrNothingFound
+		return nil, nil, ErrNothingFound
 	case sum.Report != report:
-		return nil, ErrOtherFindings
+		return nil, nil, ErrOtherFindings
 	case sum.Findings > mostFindings:
-		return nil, fmt.Errorf("%d findings are more than can be acknowledged: this is another trail", sum.Findings)
+		return nil, nil, fmt.Errorf("%d findings are more than can be acknowledged: this is another trail", sum.Findings)
 	}
-	return lines, nil
+	return lines, ends, nil
 }
 
 // acknowledgement is one that was read.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claviger/claviger/internal/vault"
 )
@@ -289,6 +290,50 @@ func TestFindingsAreOneLine(t *testing.T) {
 		must(t, w.raw.QueryRowContext(t.Context(), "SELECT statement FROM audit_checkpoints WHERE kind = 'acknowledged'").Scan(&statement))
 		if lines := strings.Count(statement, "\n") + 1; lines != n {
 			t.Errorf("%d lines of %d findings:\n%s", lines, n, statement)
+		}
+	})
+}
+
+// A checkpoint that is known to be gone, or not to be believed, leaves nothing that
+// could be cut off unseen.
+func TestNothingIsCutOffBehindAKnownBreak(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		closed, err := b.db.Open(t).CheckpointsAfter(t.Context(), 0, 1)
+		must(t, err)
+		last := closed[0]
+		killed := b.killed(t, 1, 3)
+		b.months(t, 1)
+		b.pass(vault.OverdueAfter + time.Second)
+		for what, c := range map[string]struct {
+			tamper func()
+			end    vault.ChainHead
+		}{
+			"signature": {func() {
+				w.exec(t, "UPDATE audit_checkpoints SET signature = $1 WHERE number = $2", make([]byte, 64), last.Number)
+			}, vault.ChainHead{Writer: last.Writer, EntryID: last.EntryID}},
+			"checkpoint gone": {func() { w.exec(t, "DELETE FROM audit_checkpoints WHERE number = $1", last.Number) }, vault.ChainHead{Writer: last.Writer, EntryID: last.EntryID}},
+			"another's":       {func() { w.signAnew(t, 3) }, vault.ChainHead{Writer: last.Writer, EntryID: last.EntryID}},
+			"killed": {func() {
+				w.exec(t, "UPDATE audit_entries SET reason = 'x' WHERE writer = $1 AND seq = 2", killed.Writer)
+			}, killed},
+		} {
+			w.save(t)
+			c.tamper()
+			w.acknowledge(t)
+			must(t, w.replica(t).Note(t.Context()))
+			if sum, findings := w.verify(t, nil); sum.Findings > 0 || sum.Known == 0 {
+				t.Errorf("%s: %+v, %v", what, sum, findings)
+			}
+			w.exec(t, "DELETE FROM audit_entries WHERE id = $1", c.end.EntryID)
+			if sum, findings := w.verify(t, nil); sum.Findings == 0 {
+				t.Errorf("%s: the last entry was cut off behind it: %+v, %v", what, sum, findings)
+			}
+			w.exec(t, "DELETE FROM audit_entries WHERE writer = $1", c.end.Writer)
+			if sum, findings := w.verify(t, nil); sum.Findings == 0 {
+				t.Errorf("%s: the chain was cut off behind it: %+v, %v", what, sum, findings)
+			}
+			w.restore(t)
 		}
 	})
 }

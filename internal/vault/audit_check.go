@@ -4,6 +4,11 @@ package vault
 // wrong, once all was looked at. It keeps what it has to know of each chain in
 // memory, and no entries. An error is that the trail could not be read.
 func VerifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)) (TrailSummary, error) {
+	c, err := verifyTrail(trail, keys, noted, found)
+	return c.sum, err
+}
+
+func verifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)) (*trailCheck, error) {
 	var kept []Finding
 	c := newTrailCheck(keys, func(f Finding) {
 		if len(kept) < mostFindings {
@@ -16,7 +21,7 @@ func VerifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)
 	for item, err := range trail {
 		switch {
 		case err != nil:
-			return c.sum, err
+			return c, err
 		case item.Entry != nil:
 			c.entry(*item.Entry)
 		default:
@@ -36,7 +41,7 @@ func VerifyTrail(trail Trail, keys TrailKeys, noted *Anchor, found func(Finding)
 		found(f)
 	}
 	c.sum.Report = reportOf(unknown)
-	return c.sum, nil
+	return c, nil
 }
 
 // mostFindings is how many findings wait for the end, where it is clear which are
@@ -100,6 +105,7 @@ type chainCheck struct {
 	key      int
 	unproven *AuditEntry // the last of some in a row
 	proven   int64       // the number before those
+	shown    int64       // its last entry that is proven
 }
 
 func (c *trailCheck) chain(writer string) *chainCheck {
@@ -184,13 +190,14 @@ func (c *trailCheck) proof(h *chainCheck, e *AuditEntry) {
 		return
 	}
 	if h.key > 0 && proofWith(c.keys.proofs[h.key-1], e.Hash) == e.Proof {
+		h.shown = e.Seq
 		c.endOfRun(h)
 		return
 	}
 	if h.key == 0 {
 		for i, key := range c.keys.proofs {
 			if proofWith(key, e.Hash) == e.Proof {
-				h.key = i + 1
+				h.key, h.shown = i+1, e.Seq
 				c.endOfRun(h)
 				return
 			}

@@ -163,6 +163,16 @@ func (c *trailCheck) endOf(h *chainCheck) {
 	}
 }
 
+// unstated are the ends of chains that are proven, and that no checkpoint stands for.
+func (c *trailCheck) unstated() (ends []ChainHead) {
+	for _, h := range c.order {
+		if h.Seq > h.stated && h.shown == h.Seq {
+			ends = append(ends, h.ChainHead)
+		}
+	}
+	return ends
+}
+
 // unsure is that nothing stands for the last entries that are not proven.
 func (h *chainCheck) unsure() bool {
 	return h.unproven != nil && (h.key > 0 || h.stated < h.unproven.Seq)
