@@ -358,7 +358,7 @@ func TestDeleteWithConnections(t *testing.T) {
 	its := "/admin/integrations/" + in.ID
 	question := owner.page(its + "/delete")
 	w.wantOn(question, []string{
-		"5 connections</a>, not revoked", "in the background", "Of 1 linked by personal_access_token, the credentials go on working", "Revoke its connections and delete it",
+		"5 connections</a>, not revoked", "in the background", "Of 1 linked by “Personal access token”, the credentials go on working", "Revoke its connections and delete it",
 	}, "Of 4 linked")
 	form := url.Values{"token": {owner.token(question)}, "confirm": {"timelog"}, "revoke": {"yes"}}
 	path := owner.post(its+"/delete", form).location
