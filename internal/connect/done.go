@@ -158,12 +158,8 @@ func (h *Handler) linked(c echo.Context, s *vault.ConnectSession) error {
 }
 
 // disown tells the provider that a credential it has just handed out is not
-// wanted. Not in a reconnect: where one account has one permission, the
-// connection that is to be mended would lose its own with it.
+// wanted, where nothing speaks against it, see [visit.spares].
 func (h *Handler) disown(ctx context.Context, v *visit, in vault.Integration, method string, grant vault.Grant) {
-	if v.session.Reconnect {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	outcome := h.providers.Revoke(ctx, in, vault.Connection{

@@ -67,6 +67,59 @@ func TestTheIntegrationIsDeletedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeftToMend: what was to be mended ends meanwhile, and what the
+// provider has handed out for it with that.
+func TestNothingIsLeftToMend(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(w *world, c vault.Connection) error{
+		"revoked": func(w *world, c vault.Connection) error {
+			_, err := w.vault.Revoke(w.t.Context(), w.admin(), c.ID)
+			return err
+		},
+		"going with its integration": func(w *world, c vault.Connection) error {
+			_, err := w.vault.RevokeAndDeleteIntegration(w.t.Context(), w.admin(), c.Integration, 0)
+			return err
+		},
+	} {
+		for _, completion := range []vault.Completion{vault.CompleteAuto, vault.CompleteRedeem} {
+			t.Run(name+"/"+string(completion), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.approve(sandbox.AdaEmail, "query")
+				w.trip(vault.NewSession{Completion: vault.CompleteAuto}).comeBack().has("TimeLog is linked")
+				before := w.linked()
+				w.approve(sandbox.AdaEmail, "query")
+				tr := w.trip(vault.NewSession{ConnectionID: before.ID, ReturnURL: backTo, Completion: completion})
+				release := make(chan struct{})
+				n := w.sand.TimeLog().Count(sandbox.TimeLogResolveURI)
+				w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
+				done := make(chan *page)
+				go func() { done <- tr.comeBack() }()
+				if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, n+1); err != nil {
+					t.Fatal(err)
+				}
+				if err := end(w, before); err != nil {
+					t.Fatal(err)
+				}
+				close(release)
+				(<-done).has("was not linked")
+				if err := w.vault.Tidy(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				families := w.sand.TimeLog().Families()
+				if len(families) != 2 {
+					t.Errorf("%d families", len(families))
+				}
+				for _, f := range families {
+					if !f.Revoked {
+						t.Errorf("not revoked: %+v", f)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestTheBrowserLeaves: what was sent is finished without it, or a token that
 // the provider has handed out would be lost.
 func TestTheBrowserLeaves(t *testing.T) {

@@ -60,7 +60,7 @@ func (h *Handler) finish(c echo.Context) error {
 	}
 	grant, err := h.providers.Complete(ctx, in, at, r)
 	if err != nil {
-		if len(grant.Credential) > 0 {
+		if len(grant.Credential) > 0 && !v.spares() {
 			h.disown(ctx, &v, in, at.Method, grant)
 		}
 		return h.failed(c, &v, &o, at.Method, err)
@@ -93,6 +93,11 @@ func parse(r reply, service string) (providers.Reply, error) {
 	}
 }
 
+// spares reports whether a credential that is not wanted is left as it is: where
+// one account has one permission, the connection that was to be mended would lose
+// its own with it.
+func (v *visit) spares() bool { return v.session.Reconnect }
+
 // link makes the connection, or mends one, and sends the browser where the
 // session ends.
 func (h *Handler) link(c echo.Context, v *visit, o *offer, method string, grant vault.Grant) error {
@@ -108,10 +113,12 @@ func (h *Handler) link(c echo.Context, v *visit, o *offer, method string, grant 
 		return err
 	}
 	in, gone := h.vault.OpenIntegration(ctx, v.caller, o.in.ID)
+	// What was to be mended has nothing to lose.
+	doomed := fault.Is(err, fault.Revoked) || errors.Is(err, vault.ErrBeingDeleted)
 	if fault.Is(gone, fault.NotFound) { // deleted since: then as it was
-		in, gone = o.in, nil
+		in, gone, doomed = o.in, nil, true
 	}
-	if gone == nil {
+	if gone == nil && (doomed || !v.spares()) {
 		h.disown(ctx, v, in, method, grant)
 	}
 	return h.failed(c, v, o, method, err)

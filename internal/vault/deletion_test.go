@@ -164,8 +164,13 @@ func TestNothingIsLinkedMeanwhile(t *testing.T) {
 		old := b.linked(t, "rt-old")
 		caller, _, binding := b.bound(t, vault.NewSession{})
 		mending, _, _ := b.bound(t, vault.NewSession{ConnectionID: old.ID, ReturnURL: "https://app.example.com/linked"})
+		inPlace, _, _ := b.bound(t, vault.NewSession{ConnectionID: old.ID, Completion: vault.CompleteAuto})
 		r := b.deleting(t)
 		link := map[string]func() error{
+			"mending in place": func() error {
+				_, err := b.Link(t.Context(), inPlace, b.in, "oidc", grant("rt-in-place", time.Time{}))
+				return err
+			},
 			"linking": func() error {
 				_, err := b.Link(t.Context(), caller, b.in, "oidc", grant("rt-new", time.Time{}))
 				return err

@@ -206,6 +206,9 @@ func (v *Vault) mend(ctx context.Context, tx Tx, caller Caller, s *SessionRow, i
 	if err := mendable(target, s, in, g); err != nil {
 		return Connection{}, AuditEntry{}, err
 	}
+	if err := v.linkable(ctx, tx, target.EnvironmentID, target.IntegrationID); err != nil {
+		return Connection{}, AuditEntry{}, err
+	}
 	ch, err := v.change(ctx, &target.Connection, g)
 	if err != nil {
 		return Connection{}, AuditEntry{}, err
