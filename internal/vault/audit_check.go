@@ -82,6 +82,9 @@ type trailCheck struct {
 	first          *AuditEntry
 	acknowledged   []acknowledgement
 	breaks         []int64 // numbers where the checkpoints are no chain
+	// strangers are those signed with keys that are not known, where they are kept.
+	strangers     []Checkpoint
+	keepStrangers bool
 }
 
 type signed struct {

@@ -66,6 +66,9 @@ func (c *trailCheck) signature(p *Checkpoint) bool {
 	switch {
 	case !known:
 		c.unknown = max(c.unknown, p.Number)
+		if c.keepStrangers {
+			c.strangers = append(c.strangers, *p)
+		}
 	case !ed25519.Verify(key, digest[:], p.Signature):
 		c.of(p, "its signature is wrong: it was changed")
 		c.breaks = append(c.breaks, p.Number)

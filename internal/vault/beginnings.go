@@ -17,7 +17,9 @@ type beginning struct {
 // would, and answers how far they go in each chain and what is wrong. For that it may
 // have to read on in a chain.
 func (v *Vault) beginnings(ctx context.Context, keys *trailKeys, entries []AuditEntry) (chains []beginning, findings []Finding, err error) {
-	c := newTrailCheck(keys.known(), func(f Finding) { findings = append(findings, f) })
+	found := func(f Finding) { findings = append(findings, f) }
+	c := newTrailCheck(keys.known(), found)
+	c.keepStrangers = true
 	counts := map[string]int64{}
 	for i := range entries {
 		counts[entries[i].Writer]++
@@ -50,7 +52,8 @@ func (v *Vault) beginnings(ctx context.Context, keys *trailKeys, entries []Audit
 			return nil, nil, err
 		}
 	}
-	return chains, findings, nil
+	err = v.followUp(ctx, keys, c.strangers, found)
+	return chains, findings, err
 }
 
 // statedOf are the checkpoints about entries from one to another, and what was

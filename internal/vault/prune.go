@@ -1,9 +1,11 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -62,6 +64,49 @@ func brokenTrail(f Finding) error {
 	return fmt.Errorf("the trail is not as it was written and nothing is dropped until somebody has looked into it: run `claviger audit verify`, then `audit acknowledge`: %s", f)
 }
 
+// followUp goes on from checkpoints, by number, up to one behind each that was signed
+// with a key of the keyset, and tells found what a verification would find on the
+// way: what it believes of a key that is not known hangs on that.
+func (v *Vault) followUp(ctx context.Context, keys *trailKeys, from []Checkpoint, found func(Finding)) error {
+	slices.SortFunc(from, func(a, b Checkpoint) int { return cmp.Compare(a.Number, b.Number) })
+	check := newTrailCheck(keys.known(), found)
+	passed := func(c *Checkpoint, digest Digest) {
+		for ; len(from) > 0 && from[0].Number <= c.Number; from = from[1:] {
+			if from[0].Digest() != digest {
+				found(Finding{What: "there are two of its number, or it was changed meanwhile", Checkpoint: from[0].Number, firm: true})
+			}
+		}
+	}
+	for len(from) > 0 {
+		c := from[0]
+		prev := signed{c.Digest(), !check.signature(&c)}
+		passed(&c, prev.Digest)
+		for !keys.signed(&c) {
+			page, err := v.store.CheckpointsAfter(ctx, c.Number, trailPage)
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
+				found(Finding{What: "no checkpoint that was signed with a key of the keyset vouches for it", Checkpoint: c.Number, firm: true})
+				return nil
+			}
+			for _, next := range page {
+				good := check.signature(&next)
+				if next.Number > c.Number+1 {
+					check.gap(&next, c.Number+1, prev.Digest)
+				} else {
+					check.linked(&next, prev)
+				}
+				c, prev = next, signed{next.Digest(), !good}
+				if passed(&c, prev.Digest); keys.signed(&c) {
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // vouched fails where a checkpoint was not signed with a key of the keyset, and does
 // not come right before others up to one that was. Those of a key that was
 // retired take the longer way.
@@ -97,6 +142,8 @@ type pruning struct {
 	before time.Time
 	// dropped is the last statement on what of a chain was dropped, by chain.
 	dropped map[string]*Checkpoint
+	// believed hang on what comes after them, if their keys are not known.
+	believed []Checkpoint
 
 	// over is how many checkpoints may go, and upTo the last of them.
 	over int
@@ -114,9 +161,7 @@ func (p *pruning) look(ctx context.Context, keys *trailKeys) error {
 		return err
 	}
 	if pruned != nil {
-		if err := p.vouched(ctx, keys, *pruned); err != nil {
-			return err
-		}
+		p.believed = append(p.believed, *pruned)
 		p.upTo, p.count = Anchor{pruned.Seq, pruned.Hash}, pruned.Count
 	}
 	page, err := p.store.CheckpointsAfter(ctx, p.upTo.Number, pruneAtOnce+1)
@@ -124,10 +169,17 @@ func (p *pruning) look(ctx context.Context, keys *trailKeys) error {
 		return err
 	}
 	flawed, err := p.page(ctx, keys, page)
-	if err != nil || p.over == 0 || flawed || keys.signed(&page[p.over-1]) {
+	if err != nil || p.over < pruneFrom {
 		return err
 	}
-	return p.vouched(ctx, keys, page[p.over])
+	if !flawed && !keys.signed(&page[p.over-1]) {
+		p.believed = append(p.believed, page[p.over])
+	}
+	var findings []Finding
+	if err := p.followUp(ctx, keys, p.believed, func(f Finding) { findings = append(findings, f) }); err != nil {
+		return err
+	}
+	return p.refuse(ctx, keys, findings)
 }
 
 // page goes on while checkpoints are over. The one after the last that may go is
@@ -194,7 +246,9 @@ func (p *pruning) isOver(ctx context.Context, keys *trailKeys, c *Checkpoint) (b
 		if dropped, err = p.store.LastOfKind(ctx, c.Writer, CheckpointDropped); err != nil {
 			return false, err
 		}
-		p.dropped[c.Writer] = dropped
+		if p.dropped[c.Writer] = dropped; dropped != nil {
+			p.believed = append(p.believed, *dropped)
+		}
 	}
 	var number int64
 	begin := ChainHead{Writer: c.Writer}

@@ -346,3 +346,69 @@ func TestRotationAfterAnyCheckpoint(t *testing.T) {
 		}
 	})
 }
+
+// state puts a statement of somebody's own key in the place of a checkpoint and
+// answers what puts that back.
+func (w *trailOf) state(t *testing.T, number int64, kind vault.CheckpointKind, e vault.AuditEntry) (undo func()) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	set := func(c vault.Checkpoint) {
+		w.exec(t, "UPDATE audit_checkpoints SET kind = $1, writer = $2, seq = $3, entry_id = $4, hash = $5, count = $6, key = $7, signature = $8 WHERE number = $9",
+			string(c.Kind), c.Writer, c.Seq, c.EntryID, c.Hash[:], c.Count, c.Key, c.Signature, number)
+	}
+	two, err := w.db.Open(t).CheckpointsAfter(t.Context(), number-2, 2)
+	must(t, err)
+	set(vault.SignCheckpoint(&two[0], kind, vault.ChainHead{Writer: e.Writer, Seq: e.Seq, EntryID: e.ID, Hash: e.Hash}, two[1].At, key))
+	return func() { set(two[1]) }
+}
+
+// Nothing is dropped because of a checkpoint that nobody with the keyset signed, which
+// could be taken away again.
+func TestNothingIsDroppedOnAForgedStatement(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		n := len(w.ids)
+		gone, unsigned := b.killed(t, 2, 0), b.killed(t, 0, 2)
+		b.months(t, 105)
+		b.pass(time.Second)
+		before := b.clock()
+		b.months(t, 15)
+		drop := func() error { return b.DropBefore(t.Context(), w.ids[n-1]+"z") }
+		for what, c := range map[string]struct {
+			tamper func() (undo func())
+			drop   func() error
+		}{
+			"a beginning cut off": {func() func() {
+				e := w.find(t, w.ids[1])
+				w.exec(t, "DELETE FROM audit_entries WHERE writer = $1 AND seq <= 2", w.writer)
+				return w.state(t, 120, vault.CheckpointDropped, e)
+			}, drop},
+			"a chain made anew": {func() func() {
+				w.exec(t, "UPDATE audit_entries SET proof = $1 WHERE writer = $2", make([]byte, 16), unsigned.Writer)
+				return w.state(t, 120, vault.CheckpointRunning, w.find(t, unsigned.EntryID))
+			}, func() error { return b.DropBefore(t.Context(), unsigned.EntryID+"z") }},
+			"made anew further on": {func() func() {
+				w.exec(t, "UPDATE audit_entries SET proof = $1 WHERE writer = $2", make([]byte, 16), unsigned.Writer)
+				return w.state(t, 120, vault.CheckpointRunning, w.find(t, unsigned.EntryID))
+			}, func() error { return b.DropBefore(t.Context(), unsigned.EntryID) }},
+			"a chain cut off": {func() func() {
+				e := w.find(t, gone.EntryID)
+				w.exec(t, "DELETE FROM audit_entries WHERE writer = $1", gone.Writer)
+				must(t, b.DropBefore(t.Context(), "aud_~"))
+				return w.state(t, 120, vault.CheckpointDropped, e)
+			}, func() error { return b.Prune(t.Context(), "aud_~", before) }},
+		} {
+			w.save(t)
+			undo := c.tamper()
+			if err := c.drop(); err == nil || !strings.Contains(err.Error(), "audit verify") {
+				t.Errorf("%s: %v", what, err)
+			}
+			undo()
+			if sum, findings := w.verify(t, nil); len(findings) == 0 {
+				t.Errorf("%s: nobody would know any more: %+v", what, sum)
+			}
+			w.restore(t)
+		}
+	})
+}
