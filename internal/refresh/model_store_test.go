@@ -432,3 +432,8 @@ func (t *modelTx) InsertConnection(ctx context.Context, c vault.ConnectionRow) e
 	t.l.db.row = &c
 	return nil
 }
+
+// BulkDeletionOf: nobody deletes the integration of a model.
+func (t *modelTx) BulkDeletionOf(context.Context, string, string) (*vault.BulkRevocation, error) {
+	return nil, vault.ErrNotFound
+}
