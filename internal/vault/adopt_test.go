@@ -240,3 +240,16 @@ func TestEveryChainHasItsTurn(t *testing.T) {
 		}
 	})
 }
+
+// Nobody waits for hours until what a clock wrote that was ahead is old enough.
+func TestEndsFromAClockAheadAreAdopted(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		b.killed(t, 1, 2)
+		b.pass(-2 * vault.OverdueAfter)
+		must(t, b.Note(t.Context()))
+		if sum, findings := w.verify(t, nil); sum.Tail != 0 || len(findings) > 0 {
+			t.Errorf("%+v, %v", sum, findings)
+		}
+	})
+}
