@@ -228,6 +228,9 @@ func (v *Vault) StartBulkRevocation(ctx context.Context, caller Caller, n NewBul
 		f := v.ResolveFilter(caller, n.Filter)
 		f.Page = Page{}
 		b.Filter = &f
+		if b.UpTo, err = v.afterNewest(ctx, b.EnvironmentID, b.UpTo); err != nil {
+			return BulkRevocation{}, err
+		}
 	}
 	err = v.store.Update(ctx, func(tx Tx) error {
 		if err := tx.InsertBulkRevocation(ctx, *b); err != nil {
@@ -253,6 +256,16 @@ func (v *Vault) newBulk(caller Caller) *BulkRevocation {
 		ID: newID("rev"), EnvironmentID: caller.EnvironmentID, ActorKind: caller.Kind, ActorID: caller.ID, CreatedAt: v.now(), WorkedAt: v.now(),
 		Status: BulkGathering, UpTo: newID("con"),
 	}
+}
+
+// afterNewest is an id of this moment, or a later one that comes after all that
+// there is: the clock of another process may be ahead.
+func (v *Vault) afterNewest(ctx context.Context, environmentID, now string) (string, error) {
+	newest, err := v.store.Connections(ctx, environmentID, ConnectionFilter{Page: Page{Limit: 1}})
+	if err != nil || len(newest) == 0 || newest[0].ID < now {
+		return now, err
+	}
+	return newest[0].ID + "0", nil
 }
 
 // check says what is wrong with a target.

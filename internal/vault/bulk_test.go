@@ -595,3 +595,23 @@ func TestBulkRevocationsTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// TestBulkWithClocksApart: what another process has made a moment ago is among what
+// is there, though its clock is ahead.
+func TestBulkWithClocksApart(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		b.linked(t, "rt-own")
+		if _, err := b.db.Raw(t).ExecContext(t.Context(), `
+			INSERT INTO connections (id, environment_id, integration_id, method, status, status_reason, generation, end_user_id, end_user_email, end_user_name,
+				account_id, account_label, base_url, scopes, tags, metadata, renewable, created_at, updated_at, credential, answer)
+			SELECT 'con_vvvvvvvvvvvvvvvvvvvvvvvvvv', environment_id, integration_id, method, status, status_reason, generation, end_user_id, end_user_email, end_user_name,
+				account_id, account_label, base_url, scopes, tags, metadata, renewable, created_at, updated_at, credential, answer FROM connections`); err != nil {
+			t.Fatal(err)
+		}
+		r := b.start(t, everything)
+		must(t, b.Tidy(t.Context()))
+		if got := b.bulk(t, r.ID); got.Total != 2 || got.Revoked != 2 {
+			t.Errorf("of two %+v", got.BulkCounts)
+		}
+	})
+}
