@@ -29,11 +29,11 @@ func hashOfStatement(statement string) Digest {
 }
 
 // AcknowledgeTrail verifies the trail and signs what is wrong with it, where that is
-// exactly what the operator has looked into: the Report of a [TrailSummary]; and the
-// ends of chains that no checkpoint stands for. From
-// then on those findings are known, as long as nothing more is done to the same
-// entries and checkpoints, and retention goes past them. It answers how many they
-// are, and fails with [ErrNothingFound] or [ErrOtherFindings].
+// exactly what the operator has looked into, the Report of a [TrailSummary], and
+// signs for the ends of chains that no checkpoint stands for. From then on those
+// findings are known, as long as nothing more is done to the same entries and
+// checkpoints, and retention goes past them. It answers how many they are, and
+// fails with [ErrNothingFound] or [ErrOtherFindings].
 func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Digest) (int, error) {
 	keys, err := v.trail()
 	if err != nil {
@@ -51,9 +51,9 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	if err := v.store.AddAudit(ctx, e); err != nil {
 		return 0, err
 	}
-	written, err := v.store.Audit(ctx, caller.EnvironmentID, AuditFilter{Action: e.Action, Page: Page{Limit: 1}})
-	if err != nil || len(written) != 1 {
-		return 0, fmt.Errorf("reading the entry of the acknowledgement: %w", err)
+	e, err = v.lastOwn(ctx, caller, e.Action)
+	if err != nil {
+		return 0, err
 	}
 	if err := v.checkpoint(ctx); err != nil { // that has the entry
 		return 0, err
@@ -67,7 +67,7 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	}
 	for some := range slices.Chunk(lines, acknowledgedAtOnce) {
 		statement := strings.Join(some, "\n")
-		place := ChainHead{Seq: written[0].Seq, EntryID: written[0].ID, Hash: hashOfStatement(statement)}
+		place := ChainHead{Seq: e.Seq, EntryID: e.ID, Hash: hashOfStatement(statement)}
 		_, err := v.signNext(ctx, func(last *Checkpoint, key ed25519.PrivateKey) (Checkpoint, error) {
 			c := nextCheckpoint(last, CheckpointAcknowledged, place, int64(len(some)), v.now(), key)
 			c.Statement = statement
@@ -79,6 +79,25 @@ func (v *Vault) AcknowledgeTrail(ctx context.Context, caller Caller, report Dige
 	}
 	return len(lines), nil
 }
+
+// lastOwn reads the newest entry of an action that this process has written. A
+// newer one may have been planted.
+func (v *Vault) lastOwn(ctx context.Context, caller Caller, action Action) (AuditEntry, error) {
+	found, err := v.store.Audit(ctx, caller.EnvironmentID, AuditFilter{Action: action, Page: Page{Limit: mostPlanted}})
+	if err != nil {
+		return AuditEntry{}, fmt.Errorf("reading the entry of the acknowledgement: %w", err)
+	}
+	heads := v.store.AuditHeads()
+	for _, e := range found {
+		if slices.ContainsFunc(heads, func(h ChainHead) bool { return h.Writer == e.Writer && e.Seq <= h.Seq }) {
+			return e, nil
+		}
+	}
+	return AuditEntry{}, errors.New("the entry of the acknowledgement cannot be found among others of its kind")
+}
+
+// mostPlanted is how many entries are looked through for an own one.
+const mostPlanted = 1000
 
 func (v *Vault) toAcknowledge(ctx context.Context, keys TrailKeys, report Digest) (lines []string, ends []ChainHead, err error) {
 	var sum TrailSummary

@@ -336,3 +336,22 @@ func TestNothingIsCutOffBehindAKnownBreak(t *testing.T) {
 		}
 	})
 }
+
+// An entry that somebody has planted, newer than all, is not taken for that of the
+// acknowledgement.
+func TestAcknowledgementKnowsItsEntry(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		w := newTrailOf(t, b)
+		planted := "aud_vvvvvvvvvvvvvvvvvvvvvvvvvv"
+		w.forgeAs(t, planted, w.ids[1], "wri_forged", 1, vault.Digest{})
+		w.exec(t, "UPDATE audit_entries SET action = 'audit.acknowledged' WHERE id = $1", planted)
+		w.acknowledge(t)
+		if n := w.count(t, "SELECT count(*) FROM audit_checkpoints WHERE kind = 'acknowledged' AND entry_id = $1", planted); n != 0 {
+			t.Errorf("%d checkpoints name the planted entry", n)
+		}
+		if n := w.count(t, `SELECT count(*) FROM audit_checkpoints c JOIN audit_entries e ON e.id = c.entry_id
+			WHERE c.kind = 'acknowledged' AND e.action = $1`, "audit.acknowledged"); n == 0 {
+			t.Error("no checkpoint names the entry of the acknowledgement")
+		}
+	})
+}
