@@ -7,11 +7,13 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // front is what browsers and backends talk to: a reverse proxy over all brokers
@@ -28,6 +30,7 @@ type front struct {
 	next    int
 	seen    []exchange
 	linger  bool
+	slow    string
 }
 
 // exchange is one request and its answer, as somebody outside saw them.
@@ -45,6 +48,7 @@ func startFront(t *testing.T) *front {
 	f := &front{transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			f.dawdle(r.In)
 			r.SetURL(f.pick())
 			r.Out.Host = r.In.Host
 			r.Out.Header.Del("Accept-Encoding") // what is kept is kept as it reads
@@ -134,6 +138,22 @@ func (f *front) stay(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.linger = on
+}
+
+// slowly has files of that name come late, as on a bad line.
+func (f *front) slowly(file string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slow = file
+}
+
+func (f *front) dawdle(r *http.Request) {
+	f.mu.Lock()
+	late := f.slow != "" && path.Base(r.URL.Path) == f.slow
+	f.mu.Unlock()
+	if late {
+		until(r.Context(), time.Now().Add(500*time.Millisecond))
+	}
 }
 
 func (f *front) exchanges() []exchange {

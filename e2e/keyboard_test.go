@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -63,4 +64,24 @@ func TestKeyboardAndJumps(t *testing.T) {
 	if len(p.jumps()) == 0 {
 		t.Error("nothing has seen the page jump")
 	}
+}
+
+// TestLateScriptMovesNothing: times in the reader's zone are there with the page,
+// however late the script is that writes them.
+func TestLateScriptMovesNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w *world) {
+		w.integrateToggl()
+		importToggl(w, "grace-1906")
+		p := visit(t, look{})
+		w.signIn(p, "viewer")
+		p.must(call(p.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}))
+		w.front.slowly("times.js")
+		p.open(w.front.url + "/admin/connections")
+		p.arrive("Connections")
+		p.waitFor("time[title]")
+		for _, j := range p.jumps() {
+			t.Errorf("jumps by %s", j)
+		}
+	})
 }
