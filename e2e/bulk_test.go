@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -100,22 +99,13 @@ func TestBulkRevocation(t *testing.T) {
 		p.enter("Type the number of connections, 5000, to confirm", "5000")
 		p.press("Revoke them")
 		p.arrive("Bulk revocation")
-		at, err := url.Parse(p.url())
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := strings.Replace(at.Path, "/admin/", "/v1/", 1)
+		shown := p.url()
+		path := strings.Replace(strings.TrimPrefix(shown, w.front.url), "/admin/", "/v1/", 1)
 		p.open("about:blank") // a page that is open would complain of what comes
 
 		w.brokers[0].waitFor(t, "telling the service", func() bool { return len(timeLog.Revocations()) > 0 })
 		w.brokers[0].waitFor(t, "getting on with it", func() bool { return len(timeLog.Revocations()) >= bulkMany/10 })
-		dead := w.brokers
-		var killed sync.WaitGroup
-		for _, b := range dead {
-			killed.Go(b.kill)
-			w.front.drop(b)
-		}
-		killed.Wait()
+		dead := w.killAll()
 		if err := timeLog.WaitIdle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +187,7 @@ func TestBulkRevocation(t *testing.T) {
 			t.Errorf("%d in the trail, %d in the report", len(trail), len(report))
 		}
 
-		p.open(w.front.url + at.Path)
+		p.open(shown)
 		p.arrive("Bulk revocation")
 		p.reads("Completed", "5000 connections are revoked", "5000 of 5000", "The provider confirmed 5000")
 		p.inspect("admin-revocation")
@@ -205,6 +195,18 @@ func TestBulkRevocation(t *testing.T) {
 		p.arrive("Bulk revocations")
 		p.inspect("admin-revocations")
 	})
+}
+
+// killAll kills every broker at the same time with SIGKILL.
+func (w *world) killAll() (dead []*broker) {
+	dead = w.brokers
+	var killed sync.WaitGroup
+	for _, b := range dead {
+		killed.Go(b.kill)
+		w.front.drop(b)
+	}
+	killed.Wait()
+	return dead
 }
 
 // awaitRevocation answers a bulk revocation when it is over. How long that takes

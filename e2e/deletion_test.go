@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -32,23 +30,14 @@ func TestDeleteIntegration(t *testing.T) {
 		p.scripts(false) // a page that follows would complain of what comes
 		p.press("Revoke its connections and delete it")
 		p.arrive("Bulk revocation")
-		at, err := url.Parse(p.url())
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := strings.Replace(at.Path, "/admin/", "/v1/", 1)
+		shown := p.url()
+		path := strings.Replace(strings.TrimPrefix(shown, w.front.url), "/admin/", "/v1/", 1)
 		p.open("about:blank")
 		p.scripts(true)
 
 		live := "SELECT id FROM connections WHERE status <> 'revoked'"
 		w.brokers[0].waitFor(t, "getting on with it", func() bool { return len(w.rows(live)) < deletedMany })
-		dead := w.brokers
-		var killed sync.WaitGroup
-		for _, b := range dead {
-			killed.Go(b.kill)
-			w.front.drop(b)
-		}
-		killed.Wait()
+		dead := w.killAll()
 		left := w.rows(live)
 		if len(left) == 0 {
 			t.Fatal("it was done before it was killed")
@@ -88,7 +77,7 @@ func TestDeleteIntegration(t *testing.T) {
 			t.Errorf("it is %d times in the trail", deletions)
 		}
 
-		p.open(w.front.url + at.Path)
+		p.open(shown)
 		p.arrive("Bulk revocation")
 		p.reads("The integration timelog is deleted", "Completed", "3000 connections are revoked")
 		p.inspect("admin-revocation-deleted")

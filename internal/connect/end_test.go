@@ -16,6 +16,20 @@ import (
 	"github.com/claviger/claviger/internal/vault"
 )
 
+// heldBack brings the reply back up to TimeLog's last answer, which comes when
+// release is closed; done then has the page.
+func (w *world) heldBack(t *testing.T, tr trip) (release chan struct{}, done chan *page) {
+	t.Helper()
+	release, done = make(chan struct{}), make(chan *page)
+	asked := w.sand.TimeLog().Count(sandbox.TimeLogResolveURI)
+	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
+	go func() { done <- tr.comeBack() }()
+	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, asked+1); err != nil {
+		t.Fatal(err)
+	}
+	return release, done
+}
+
 // TestTheSessionEndsMeanwhile: what the provider has handed out by then is
 // given back.
 func TestTheSessionEndsMeanwhile(t *testing.T) {
@@ -23,13 +37,7 @@ func TestTheSessionEndsMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	w.approve(sandbox.AdaEmail, "query")
 	tr := w.trip(vault.NewSession{ReturnURL: backTo, Completion: vault.CompleteAuto})
-	release := make(chan struct{})
-	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
-	done := make(chan *page)
-	go func() { done <- tr.comeBack() }()
-	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, 1); err != nil {
-		t.Fatal(err)
-	}
+	release, done := w.heldBack(t, tr)
 	tr.b.post("/connect/s/"+tr.session.ID+"/cancel", nil).want(http.StatusSeeOther)
 	close(release)
 	(<-done).want(http.StatusOK).has("You have cancelled")
@@ -49,13 +57,7 @@ func TestTheIntegrationIsDeletedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	w.approve(sandbox.AdaEmail, "query")
 	tr := w.trip(vault.NewSession{})
-	release := make(chan struct{})
-	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
-	done := make(chan *page)
-	go func() { done <- tr.comeBack() }()
-	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, 1); err != nil {
-		t.Fatal(err)
-	}
+	release, done := w.heldBack(t, tr)
 	if err := w.vault.DeleteIntegration(t.Context(), w.admin(), "timelog"); err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +92,7 @@ func TestNothingIsLeftToMend(t *testing.T) {
 				before := w.linked()
 				w.approve(sandbox.AdaEmail, "query")
 				tr := w.trip(vault.NewSession{ConnectionID: before.ID, ReturnURL: backTo, Completion: completion})
-				release := make(chan struct{})
-				n := w.sand.TimeLog().Count(sandbox.TimeLogResolveURI)
-				w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
-				done := make(chan *page)
-				go func() { done <- tr.comeBack() }()
-				if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, n+1); err != nil {
-					t.Fatal(err)
-				}
+				release, done := w.heldBack(t, tr)
 				if err := end(w, before); err != nil {
 					t.Fatal(err)
 				}
@@ -160,13 +155,7 @@ func TestTheDatabaseFailsAtTheEnd(t *testing.T) {
 	w := worldOn(t, storetest.SQLite(t), setting{appName: hostApp, failing: &failing})
 	w.approve(sandbox.AdaEmail, "query")
 	tr := w.trip(vault.NewSession{})
-	release := make(chan struct{})
-	w.sand.TimeLog().Faults().Next(sandbox.TimeLogResolveURI, 1, sandbox.Withhold(release))
-	done := make(chan *page)
-	go func() { done <- tr.comeBack() }()
-	if err := w.sand.TimeLog().WaitCount(within(t), sandbox.TimeLogResolveURI, 1); err != nil {
-		t.Fatal(err)
-	}
+	release, done := w.heldBack(t, tr)
 	failing.Store(true)
 	close(release)
 	(<-done).want(http.StatusInternalServerError).has("Something went wrong", "Reference").lacks("disk full")

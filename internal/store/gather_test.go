@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -211,21 +210,7 @@ func TestGatheringUsesIndexes(t *testing.T) {
 			if _, parts := gathered(t, shown, w.env.ID, c.f, look); parts < c.parts-1 || parts > c.parts {
 				t.Errorf("%s: in %d parts, want %d", what, parts, c.parts)
 			}
-			all := ""
-			for query, plan := range plans {
-				if line := readsWhole(plan); line != "" {
-					t.Errorf("%s reads a whole table: %s\n%s\n%s", what, line, query, plan)
-				}
-				if sortsWhole.MatchString(plan) && !strings.Contains(query, "json_each") && !strings.Contains(query, "ANY(") {
-					t.Errorf("%s sorts what it has found\n%s\n%s", what, query, plan)
-				}
-				all += query + "\n" + plan + "\n"
-			}
-			for _, column := range c.by {
-				if !searches(all, column) {
-					t.Errorf("%s does not search by %s\n%s", what, column, all)
-				}
-			}
+			wantSearched(t, what, plans, c.by)
 		}
 		if n <= store.NarrowMost {
 			t.Error("no word is that of many")

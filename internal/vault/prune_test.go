@@ -222,13 +222,7 @@ func TestPruningAfterRotation(t *testing.T) {
 		w := newTrailOf(t, b)
 		b.months(t, 110)
 		must(t, b.CloseAudit(t.Context()))
-		old := b.keyset
-		rotated, err := old.Rotate()
-		must(t, err)
-		b.keyset = rotated
-		must(t, b.replica(t).VouchForTrail(t.Context()))
-		b.keyset, err = rotated.Retire(old.PrimaryID())
-		must(t, err)
+		b.retire(t)
 		must(t, w.dropAll(t, b.replica(t)))
 		if sum, findings := w.verify(t, nil); sum.Pruned < 100 || len(findings) > 0 {
 			t.Errorf("%+v, %v", sum, findings)

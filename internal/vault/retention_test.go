@@ -142,13 +142,7 @@ func TestRetentionAfterRotation(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		w := newTrailOf(t, b)
 		must(t, b.CloseAudit(t.Context()))
-		old := b.keyset
-		rotated, err := old.Rotate()
-		must(t, err)
-		b.keyset = rotated
-		must(t, b.replica(t).VouchForTrail(t.Context()))
-		b.keyset, err = rotated.Retire(old.PrimaryID())
-		must(t, err)
+		b.retire(t)
 		v := b.replica(t)
 		for _, end := range w.ids {
 			must(t, v.DropBefore(t.Context(), end))
@@ -215,4 +209,17 @@ func TestRetentionBetweenReadingAndReading(t *testing.T) {
 			t.Errorf("%v", findings)
 		}
 	})
+}
+
+// retire rotates the master keyset, and retires the key from before as `key
+// retire` does: once the newest key vouches for the trail.
+func (b *bench) retire(t *testing.T) {
+	t.Helper()
+	old := b.keyset
+	rotated, err := old.Rotate()
+	must(t, err)
+	b.keyset = rotated
+	must(t, b.replica(t).VouchForTrail(t.Context()))
+	b.keyset, err = rotated.Retire(old.PrimaryID())
+	must(t, err)
 }
